@@ -1,0 +1,1 @@
+"""Normalizing flow: 논문 하나에 파일 하나."""
