@@ -270,19 +270,19 @@ def _table(rows: list[list[str]]) -> str:
 
 
 def claims(path: Path, seeds: list[int]) -> int:
-    """노트북을 씨앗마다 다시 실행해 주장의 측정값과 판정을 표 하나로 보여 줍니다."""
+    """노트북을 시드마다 다시 실행해 주장의 측정값과 판정을 표 하나로 보여 줍니다."""
     nb = read(path)
     results, problems = {}, []
     for seed in seeds:
         done = execute(nb, path.parent, allow_errors=True, COURSE_SEED=str(seed))
         results[seed] = claim_lines(done)
         problems += [
-            f"씨앗 {seed}, 셀 {i + 1}: {error.ename}: {error.evalue}"
+            f"시드 {seed}, 셀 {i + 1}: {error.ename}: {error.evalue}"
             for i, cell in enumerate(done.cells)
             for error in _errors(cell)
         ]
     ids = declared_claims(path) + [id for lines in results.values() for id in lines]
-    rows = [["주장", "잰 것", *(f"씨앗 {seed}" for seed in seeds)]]
+    rows = [["주장", "잰 것", *(f"시드 {seed}" for seed in seeds)]]
     for id in dict.fromkeys(ids):
         printed = [results[seed].get(id, []) for seed in seeds]
         measured = [[line for line in lines if line[0] not in "✅❌"] for lines in printed]
@@ -292,7 +292,7 @@ def claims(path: Path, seeds: list[int]) -> int:
         held = [any(line.startswith("✅") for line in lines) for lines in printed]
         rows.append([id, "판정", *("✅" if ok else "❌" for ok in held)])
         problems += [
-            f"주장 {id}: 씨앗 {seed}에서 확인되지 않았습니다."
+            f"주장 {id}: 시드 {seed}에서 확인되지 않았습니다."
             for seed, ok in zip(seeds, held, strict=True)
             if not ok
         ]
@@ -320,7 +320,7 @@ def main(argv: list[str] | None = None) -> int:
         ("run", "새로 실행해 오프라인 HTML을 만듭니다"),
         ("slides", "오프라인 슬라이드를 만듭니다"),
         ("student", "풀이와 출력을 뺀 학생용 노트북을 만듭니다"),
-        ("claims", "씨앗을 바꿔 가며 주장을 다시 잽니다"),
+        ("claims", "시드를 바꿔 가며 주장을 다시 잽니다"),
     ]:
         sub = verbs.add_parser(verb, help=text, description=text)
         sub.add_argument("notebook", help="경로, 파일 이름 또는 번호")

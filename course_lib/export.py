@@ -48,9 +48,7 @@ window.MathJax = {
 };
 """
 
-FONTS = (
-    '"Apple SD Gothic Neo", "Malgun Gothic", "NanumGothic", "Noto Sans KR", "Noto Sans CJK KR"'
-)
+FONTS = '"Apple SD Gothic Neo", "Malgun Gothic", "NanumGothic", "Noto Sans KR", "Noto Sans CJK KR"'
 
 STYLE = f"""
 <style>
@@ -70,7 +68,8 @@ mjx-container[display="true"] {{ overflow-x: auto; overflow-y: hidden; padding: 
 .jp-OutputArea-output.jp-RenderedMarkdown .highlight pre {{ white-space: pre; margin: 0;
         background: transparent;
         line-height: var(--jp-code-line-height); }}
-.source-hidden > summary {{ margin-left: var(--jp-cell-prompt-width); cursor: pointer; color: var(--jp-content-font-color2); }}
+.source-hidden > summary {{ margin-left: var(--jp-cell-prompt-width); cursor: pointer;
+        color: var(--jp-content-font-color2); }}
 @media (max-width: 600px) {{
   body.jp-Notebook {{ padding: 0.5em; }}
   .jp-InputPrompt, .jp-OutputPrompt, .jp-Collapser {{ display: none; }}

@@ -1,6 +1,6 @@
 """노트북의 첫 셀과 '구현 읽기' 셀이 쓰는 두 함수.
 
-`setup()`은 씨앗(seed), 스레드 수, 글꼴, 그림 형식을 정하고, `show_source()`는 강의가 실제로 쓰는
+`setup()`은 시드(seed), 스레드 수, 글꼴, 그림 형식을 정하고, `show_source()`는 강의가 실제로 쓰는
 코드를 노트북 안에 그대로 보여 줍니다.
 """
 
@@ -23,14 +23,14 @@ __all__ = ["setup", "show_source"]
 def _from_environment(name: str, default: int, least: int) -> int:
     text = os.environ.get(name, str(default)).strip()
     if not text.isdecimal() or int(text) < least:
-        raise ValueError(f"환경 변수 {name}에는 {least} 이상의 정수를 적어 주세요. 지금 값: {text!r}")
+        raise ValueError(f"환경 변수 {name}에는 {least} 이상의 정수를 적어 주세요: {text!r}")
     return int(text)
 
 
 def setup() -> int:
-    """노트북을 준비하고 이 노트북의 씨앗을 돌려줍니다.
+    """노트북을 준비하고 이 노트북의 시드를 돌려줍니다.
 
-    - 씨앗: 환경 변수 `COURSE_SEED`(기본값 0). `torch.manual_seed`에 넣습니다.
+    - 시드: 환경 변수 `COURSE_SEED`(기본값 0). `torch.manual_seed`에 넣습니다.
     - 스레드: `COURSE_THREADS`(기본값 1). 스레드 수가 같아야 같은 컴퓨터에서 같은 숫자가 나옵니다.
     - 그림: 강의 글꼴을 쓰고, 노트북 안의 그림은 PNG로만 남깁니다.
 
