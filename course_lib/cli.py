@@ -109,6 +109,7 @@ def execute(nb, folder: Path, allow_errors: bool = False, **environment: str):
         timeout=CELL_TIMEOUT,
         allow_errors=allow_errors,
         store_widget_state=False,
+        skip_cells_with_tag="nbval-skip",
         coalesce_streams=True,
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(folder)}},
@@ -206,7 +207,12 @@ def slides(path: Path, out: Path) -> int:
     from course_lib.export import offline_slides
 
     nb = read(path)
-    if any(c.cell_type == "code" and c.source and c.execution_count is None for c in nb.cells):
+    if any(
+        c.cell_type == "code"
+        and c.execution_count is None
+        and "nbval-skip" not in c.metadata.get("tags", [])
+        for c in nb.cells
+    ):
         raise CourseError(
             f"{path.name}에 실행하지 않은 셀이 있습니다. 먼저 author 명령으로 실행해 주세요."
         )
