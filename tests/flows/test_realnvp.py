@@ -35,6 +35,18 @@ def test_whole_model_with_preprocessing():
     check_flow(RealNVP(7, hidden=(8,), preprocess=LogitPreprocess()).flow, (7,))
 
 
+def test_the_first_group_is_the_given_mask():
+    first = checkerboard_mask(3, 3, 0).flatten().bool()
+    model = RealNVP(9, couplings=1, hidden=(8,), first=first)
+    check_flow(model.flow, (9,))
+    randomise_(model).eval()
+    x = torch.randn(4, 9)
+    z = model.flow.inverse(x)[0]
+    assert torch.equal(z[:, :5], x[:, first]) and not torch.isclose(z[:, 5:], x[:, ~first]).any()
+    with pytest.raises(ValueError, match="마스크"):
+        RealNVP(9, first=~first)
+
+
 def test_normalised():
     model = randomise_(RealNVP(2, couplings=4, hidden=(16,)), 0.3).eval()
     check_normalised(model, box=(-20, 20), points=800)
