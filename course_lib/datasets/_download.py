@@ -72,12 +72,14 @@ def obtain(
 ) -> T:
     """파일을 찾거나 받아 ``read(path)``의 결과를 돌려줍니다.
 
-    names: 데이터 폴더를 기준으로 한 상대 경로. 앞의 것부터 찾고, 내려받으면 첫 이름으로 저장합니다.
-    homes: 차례로 시도할 주소. read: 파일을 읽으며 내용까지 검사하고, 틀리면 ``DataError``를 냅니다.
+    names: 데이터 폴더 안의 상대 경로. 앞의 것부터 찾고, 내려받으면 첫 이름으로 저장합니다.
+    homes: 차례로 시도할 주소.
+    read: 파일을 읽고 내용까지 검사하는 함수. 틀리면 ``DataError``를 냅니다.
     timeout: 초. 이 시간 동안 응답이 없으면 다음 주소로 넘어갑니다.
 
+    검사를 통과한 파일만 제 이름을 얻으므로, 받다 만 파일을 다 받은 것으로 쓰는 일은 없습니다.
     ``DataError``: ``COURSE_DATA``나 캐시의 파일이 틀렸을 때, 어느 주소에서도 받지 못했을 때,
-    저장할 수 없을 때. 검사를 통과한 파일만 제 이름을 얻으므로 반쯤 받은 파일이 남아 쓰이는 일은 없습니다.
+    저장할 수 없을 때.
     """
     folder = course_data()
     if folder is not None:
@@ -134,27 +136,15 @@ def _fetch(homes: Sequence[str], target: Path, read: Callable[[Path], T], timeou
                 # 미러마다 압축 결과가 다를 수 있으므로 이어받을 조각은 주소마다 따로 둡니다.
                 key = hashlib.sha256(url.encode()).hexdigest()[:8]
                 part = target.with_name(f"{target.name}.{key}.part")
-                reason = ""
-                for _ in range(TRIES):
-                    before = _size(part)
-                    try:
-                        _stream(url, part, timeout)
-                        value = read(part)
-                    except _HomeFailed as error:
-                        reason = str(error)
-                        if not error.again and _size(part) <= before:
-                            break
-                    except DataError as error:
-                        part.unlink()
-                        reason = f"받은 내용이 틀립니다: {error}"
-                        if not before:  # 이어 붙인 탓이 아닙니다.
-                            break
-                    else:
-                        os.replace(part, target)
-                        for stale in target.parent.glob(f"{target.name}.*.part"):
-                            stale.unlink(missing_ok=True)
-                        return value
-                failures.append(f"  - {url}\n    {reason}")
+                try:
+                    value = _from_home(url, part, read, timeout)
+                except _HomeFailed as error:
+                    failures.append(f"  - {url}\n    {error}")
+                    continue
+                os.replace(part, target)
+                for stale in target.parent.glob(f"{target.name}.*.part"):
+                    stale.unlink()
+                return value
     except Timeout:
         raise DataError(
             f"다른 프로그램이 {target.name} 파일을 받고 있습니다. 끝난 뒤에 다시 실행하십시오."
@@ -165,8 +155,8 @@ def _fetch(homes: Sequence[str], target: Path, read: Callable[[Path], T], timeou
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise DataError(
             f"{target.parent} 폴더에 {target.name} 파일을 저장하지 못했습니다"
-            f"({'디스크에 남은 공간이 없습니다' if full else error}). 원인을 없애고 다시 실행하거나, "
-            "데이터가 있는 폴더를 환경 변수 COURSE_DATA에 적으십시오."
+            f"({'디스크에 남은 공간이 없습니다' if full else error}). "
+            "원인을 없애고 다시 실행하거나, 데이터가 있는 폴더를 환경 변수 COURSE_DATA에 적으십시오."
         ) from None
     raise DataError(
         f"{target.name} 파일을 어느 곳에서도 받지 못했습니다.\n"
@@ -178,12 +168,34 @@ def _fetch(homes: Sequence[str], target: Path, read: Callable[[Path], T], timeou
     )
 
 
+def _from_home(url: str, part: Path, read: Callable[[Path], T], timeout: float) -> T:
+    """한 주소에서, 받은 양이 늘어나는 동안 끊긴 곳부터 이어받고 내용을 검사합니다."""
+    for _ in range(TRIES):
+        before = _size(part)
+        try:
+            _stream(url, part, timeout)
+            return read(part)
+        except _HomeFailed as error:
+            failure = error
+            if not error.again and _size(part) <= before:
+                break
+        except DataError as error:
+            part.unlink()
+            failure = _HomeFailed(f"받은 내용이 틀립니다: {error}")
+            if not before:  # 처음부터 받은 것이므로 이어 붙인 탓이 아닙니다.
+                break
+    raise failure
+
+
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
 def _stream(url: str, part: Path, timeout: float) -> None:
-    """``part``에 이어서 받습니다. 서버와 회선의 잘못은 ``_HomeFailed``, 저장의 잘못은 ``OSError``."""
+    """``part``에 이어서 받습니다.
+
+    서버와 회선의 잘못은 ``_HomeFailed``, 저장의 잘못은 ``OSError``입니다.
+    """
     start = _size(part)
     headers = {"User-Agent": "course_lib", "Accept-Encoding": "identity"}
     if start:

@@ -48,9 +48,10 @@ def load_mnist(split: str) -> tuple[Tensor, Tensor]:
 
     반환: 이미지 ``(N, 28, 28)`` uint8, 값 0..255(클수록 획이 진합니다)와 정답 ``(N,)`` int64.
 
-    ``$COURSE_DATA/mnist``, 캐시, 내려받기의 순서로 찾습니다(``data/README.md``). ``.gz`` 파일과 압축을
-    푼 파일을 모두 받습니다. ``ValueError``: split이 틀렸을 때. ``DataError``: 파일이 없거나 손상되었거나
-    내용의 체크섬이 다를 때.
+    ``$COURSE_DATA/mnist``, 캐시, 내려받기의 순서로 찾습니다(``data/README.md``). ``.gz`` 파일과
+    압축을 푼 파일을 모두 읽습니다.
+
+    ``ValueError``: split이 틀렸을 때. ``DataError``: 파일이 없거나 손상되었거나 체크섬이 다를 때.
     """
     if split not in STEMS:
         raise ValueError(f'split은 "train"이나 "test"여야 합니다. 받은 값: {split!r}')
@@ -64,7 +65,7 @@ def dynamic_binarise(images: Tensor, generator: torch.Generator) -> Tensor:
     images: 모양과 관계없이 uint8(0..255). 반환: 같은 모양의 float32, 값은 0 또는 1.
     generator: images와 같은 장치의 ``torch.Generator``. 부를 때마다 다른 표본이 나옵니다.
 
-    ``TypeError``: images가 uint8이 아닐 때. 이미 [0, 1]로 나눈 값을 한 번 더 나누는 실수를 막습니다.
+    ``TypeError``: images가 uint8이 아닐 때. [0, 1]의 값을 한 번 더 나누는 실수를 막습니다.
     """
     if images.dtype != torch.uint8:
         raise TypeError(f"images는 0..255의 uint8이어야 합니다. 받은 dtype: {images.dtype}")
@@ -77,8 +78,8 @@ def binarised_test() -> Tensor:
     """시험 이미지 10 000장의 고정된 이진화 ``(10000, 28, 28)`` float32, 값은 0 또는 1.
 
     시드 하나로 Bernoulli(값/255)를 한 번 뽑은 것이며, 강의의 모든 이진 MNIST 수치는 이 표본에서
-    잽니다. 난수는 버전이 바뀌어도 수열이 같다고 약속된 ``numpy.random.RandomState``에서 얻고, 결과의
-    sha256을 ``BINARISED_TEST_SHA256``과 비교합니다. 다르면 ``DataError``입니다.
+    잽니다. 난수는 버전이 바뀌어도 수열이 같다고 약속된 ``numpy.random.RandomState``에서 얻고,
+    결과의 sha256을 ``BINARISED_TEST_SHA256``과 비교합니다. 다르면 ``DataError``입니다.
 
     Larochelle와 Murray(2011)가 배포한 고정 이진화와는 다른 표본이므로 논문의 수치와는 조금 다를 수
     있습니다.
@@ -108,8 +109,8 @@ def parse_idx(data: bytes) -> Tensor:
     shape = struct.unpack(f">{data[3]}I", data[4:header])
     if len(data) - header != math.prod(shape):
         raise DataError(
-            f"IDX 파일의 크기가 맞지 않습니다. 모양 {shape}이면 값이 {math.prod(shape)}개여야 하는데 "
-            f"{len(data) - header}개 있습니다."
+            f"IDX 파일의 크기가 맞지 않습니다. 모양이 {shape}이면 값이 {math.prod(shape)}개여야 "
+            f"하는데 {len(data) - header}개 있습니다."
         )
     return torch.from_numpy(np.frombuffer(data, np.uint8, offset=header).reshape(shape).copy())
 

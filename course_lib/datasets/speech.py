@@ -51,7 +51,7 @@ def load_fsdd(split: str) -> SpokenDigits:
     split: ``"train"``(5..49번 녹음, 2700개) 또는 ``"test"``(0..4번 녹음, 300개).
 
     ``$COURSE_DATA``의 zip, 캐시, 배포본 내려받기의 순서로 찾습니다(``data/README.md``).
-    ``ValueError``: split이 틀렸을 때. ``DataError``: 파일이 없거나 손상되었거나 녹음의 체크섬이 다를 때.
+    ``ValueError``: split이 틀렸을 때. ``DataError``: 파일이 없거나 손상되었거나 체크섬이 다를 때.
     """
     if split not in ("train", "test"):
         raise ValueError(f'split은 "train"이나 "test"여야 합니다. 받은 값: {split!r}')
@@ -82,7 +82,8 @@ def parse_wav(data: bytes) -> Tensor:
         raise DataError(f"WAV 파일이 손상되었습니다({error}).") from None
     if form != (1, 2, SAMPLE_RATE):
         raise DataError(
-            f"8 kHz, 단일 채널, 16 bit WAV가 아닙니다: {form[2]} Hz, {form[0]}채널, {8 * form[1]} bit."
+            "8 kHz, 단일 채널, 16 bit WAV가 아닙니다: "
+            f"{form[2]} Hz, {form[0]}채널, {8 * form[1]} bit."
         )
     if len(frames) != 2 * count:
         raise DataError(f"WAV 파일이 잘렸습니다: 표본 {count}개 가운데 {len(frames) // 2}개.")
