@@ -138,8 +138,8 @@ def read_checkpoint(name: str, folder: Path = CHECKPOINTS) -> tuple[dict, bytes]
     check_card(card, name)
     if hashlib.sha256(data).hexdigest() != card["sha256"]:
         raise CheckpointError(
-            f"체크포인트 {name}의 가중치가 카드와 맞지 않습니다(sha256 불일치). 파일이 손상되었거나 "
-            "카드와 가중치의 판이 다릅니다. 두 파일을 저장소에서 다시 받으십시오."
+            f"체크포인트 {name}의 가중치가 카드와 맞지 않습니다(sha256 불일치). "
+            "파일이 손상되었거나 두 파일의 판이 다릅니다. 두 파일을 저장소에서 다시 받으십시오."
         )
     return card, data
 

@@ -156,7 +156,7 @@ def _fetch(homes: Sequence[str], target: Path, read: Callable[[Path], T], timeou
         raise DataError(
             f"{target.parent} 폴더에 {target.name} 파일을 저장하지 못했습니다"
             f"({'디스크에 남은 공간이 없습니다' if full else error}). "
-            "원인을 없애고 다시 실행하거나, 데이터가 있는 폴더를 환경 변수 COURSE_DATA에 적으십시오."
+            "원인을 없애고 다시 실행하거나, 데이터가 있는 폴더를 COURSE_DATA에 적으십시오."
         ) from None
     raise DataError(
         f"{target.name} 파일을 어느 곳에서도 받지 못했습니다.\n"
