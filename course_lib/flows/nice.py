@@ -12,7 +12,7 @@ Dinh, Krueger, Bengio, "NICE: Non-linear Independent Components Estimation", 201
 논문과 다른 점
 - 논문은 x → z 방향으로 층을 적고 맨 끝에서 exp(s)를 곱합니다. 여기서는 생성 방향이 forward이므로 Rescale이
   기저분포 바로 다음, 첫 층입니다. 같은 모델을 거꾸로 적은 것입니다.
-- 결합층의 마지막 선형층을 0으로 시작하여 학습 첫머리에 항등 변환이 되게 합니다(안정성).
+- 결합층의 마지막 선형층을 아주 작게 시작하여 학습 첫머리에 거의 항등 변환이 되게 합니다(안정성).
 """
 
 from collections.abc import Sequence
@@ -69,7 +69,7 @@ class AdditiveCoupling(Coupling):
 
     def __init__(self, dim: int, hidden: Sequence[int], keep_first: bool, dropout: float = 0.0):
         super().__init__(dim, keep_first)
-        self.shift = MLP(self.keep_dim, hidden, self.change_dim, dropout=dropout, zero_last=True)
+        self.shift = MLP(self.keep_dim, hidden, self.change_dim, dropout=dropout, last_std=0.01)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         a, b = self.split(z)
@@ -115,24 +115,29 @@ class Permutation(Flow):
         return x[:, self.undo], x.new_zeros(len(x))
 
 
-def interleave(dim: int) -> list[Flow]:
-    """앞·뒤 두 묶음을 짝수 번째와 홀수 번째 좌표로 되돌려 놓는 층. 이미 그 순서면 빈 목록입니다.
+def regroup(dim: int, first: Tensor | None = None) -> list[Flow]:
+    """두 묶음으로 모아 둔 좌표를 데이터의 원래 자리로 돌려놓는 층. 할 일이 없으면 빈 목록입니다.
 
-    결합층 안에서는 앞뒤로 자르는 편이 빠르므로, 짝수·홀수 분할(NICE 5.1절)은 데이터 쪽에서
-    순서를 한 번 바꾸어 얻습니다.
+    결합층 안에서는 앞뒤로 자르는 편이 빠르므로, 원하는 분할은 데이터 쪽에서 순서를 한 번 바꾸어 얻습니다.
+    first: (D,) bool, 앞 묶음에 들 좌표 ⌈D/2⌉개. 기본값은 짝수 번째 좌표입니다(NICE 5.1절).
     """
-    even_then_odd = torch.cat([torch.arange(0, dim, 2), torch.arange(1, dim, 2)])
-    order = even_then_odd.argsort()
+    if first is None:
+        first = torch.arange(dim) % 2 == 0
+    first = first.flatten().bool()
+    if len(first) != dim or int(first.sum()) != (dim + 1) // 2:
+        raise ValueError(f"first는 {dim}개 좌표 중 {(dim + 1) // 2}개가 참인 마스크여야 합니다.")
+    order = torch.cat([first.nonzero()[:, 0], (~first).nonzero()[:, 0]]).argsort()
     return [] if torch.equal(order, torch.arange(dim)) else [Permutation(order)]
 
 
 class NICE(FlowModel):
-    """NICE 모델: Rescale → 더하기 결합층 여러 개(두 묶음을 번갈아 바꿈) → 짝수·홀수 배치.
+    """NICE 모델: Rescale → 더하기 결합층 여러 개(두 묶음을 번갈아 바꿈) → 원래 자리로.
 
     dim        데이터 차원 D
     couplings  결합층의 수. 모든 차원이 서로 영향을 주려면 셋 이상이 필요합니다(4장).
     hidden     결합층마다의 ReLU 은닉층 크기
     base       standard_logistic(논문의 기본값) 또는 standard_normal
+    first      앞 묶음에 들 좌표의 마스크 (D,). 기본값은 짝수 번째 좌표
     preprocess 데이터 쪽에 덧붙일 Flow(예: units.LogitPreprocess())
 
     비용: 밀도 계산과 표본 추출 모두 신경망을 결합층마다 한 번씩만 계산합니다.
@@ -145,12 +150,13 @@ class NICE(FlowModel):
         hidden: Sequence[int] = (64, 64),
         base=standard_logistic,
         dropout: float = 0.0,
+        first: Tensor | None = None,
         preprocess: Flow | None = None,
     ):
         layers: list[Flow] = [Rescale(dim)]
         for i in range(couplings):
             layers.append(AdditiveCoupling(dim, hidden, keep_first=i % 2 == 0, dropout=dropout))
-        layers += interleave(dim)
+        layers += regroup(dim, first)
         if preprocess is not None:
             layers.append(preprocess)
         super().__init__(Compose(*layers), (dim,), base)
