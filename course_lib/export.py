@@ -77,8 +77,16 @@ mjx-container[display="true"] {{ overflow-x: auto; overflow-y: hidden; padding: 
 </style>
 """
 
-# 접힌 해답 셀(jupyter.source_hidden)은 HTML에서도 눌러야 펼쳐지게 합니다
-FOLDED_INPUT = """
+# 접힌 풀이 셀은 HTML에서도 눌러야 펼쳐지게 하고, 그림에는 저장된 대체 텍스트를 답니다
+BLOCKS = """
+{%- block data_png -%}
+{%- set width = output | get_metadata('width', 'image/png') -%}
+<div class="jp-RenderedImage jp-OutputArea-output {{ extra_class }}">
+<img alt="{{ (output | get_metadata('alt', 'image/png') or '그림') | escape_html }}"
+{% if width %}width="{{ width }}"{% endif %}
+src="data:image/png;base64,{{ output.data['image/png'] | replace('\n', '') }}">
+</div>
+{%- endblock data_png -%}
 {%- block input_group -%}
 {%- if cell.metadata.get('jupyter', {}).get('source_hidden') -%}
 <details class="source-hidden"><summary>풀이 보기</summary>{{ super() }}</details>
@@ -94,10 +102,11 @@ PAGE = (
 {%- block html_head_js_mathjax -%}{{ resources.course_mathjax }}{%- endblock -%}
 {%- block html_head_css -%}{{ resources.course_style }}{%- endblock -%}
 """
-    + FOLDED_INPUT
+    + BLOCKS
 )
 
-DECK = """
+DECK = (
+    """
 {%- extends 'reveal/index.html.j2' -%}
 {%- block header -%}
 <!DOCTYPE html>
@@ -118,6 +127,8 @@ DECK = """
 {{ resources.course_reveal_js }}
 {%- endblock footer_js -%}
 """
+    + BLOCKS
+)
 
 DECK_STYLE = """
 <style>

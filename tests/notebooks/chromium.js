@@ -101,6 +101,8 @@
       if (!quiet(e) && !(await C.changed(before, limit)))
         problems.push(`${name}: ${value} → ${C.value(e)}에서 그림이 바뀌지 않습니다.`);
     }
+    C.move(e, 'start');  // 끝에 두면 재생 단추가 할 일이 없습니다
+    await C.settled(250, limit);
     if (!moved) problems.push(`${name}: 값이 움직이지 않습니다(${initial}).`);
     return problems;
   };

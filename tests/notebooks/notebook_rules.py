@@ -127,8 +127,11 @@ def _outputs(nb) -> list[str]:
             data = output.get("data", {})
             if "application/vnd.jupyter.widget-view+json" in data:
                 problems.append(f"셀 {number}: 죽은 widget-view가 저장되어 있습니다.")
-            if any("svg" in mime for mime in data) or "<svg" in data.get("text/html", ""):
+            if "image/svg+xml" in data:
                 problems.append(f"셀 {number}: 그림은 PNG로만 남깁니다(svg가 있습니다).")
+            given = output.get("metadata", {}).get("image/png", {}).get("alt")
+            if "image/png" in data and "text/html" not in data and not given:
+                problems.append(f"셀 {number}: 그림에 대체 텍스트가 없습니다. plots.show를 쓰세요.")
             if _images_without_alt(data.get("text/html", "")):
                 problems.append(f"셀 {number}: 출력의 <img>에 대체 텍스트(alt)가 없습니다.")
     if not any("image/png" in out.get("data", {}) for c in nb.cells[:8] for out in _of(c)):

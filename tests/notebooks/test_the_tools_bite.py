@@ -25,7 +25,9 @@ def png(color=(0, 114, 178)) -> bytes:
 
 
 FRAME = base64.b64encode(png()).decode()
-PICTURE = new_output("display_data", {"image/png": FRAME, "text/plain": "<그림>"})
+PICTURE = new_output(
+    "display_data", {"image/png": FRAME}, metadata={"image/png": {"alt": "파란 네모"}}
+)
 VERDICT = "99.1  오차 ≈ 1e-12 < 1e-09\n99.1  ✅ 성립합니다\n"
 
 
@@ -181,6 +183,10 @@ def svg(nb):
     nb.cells[2].outputs = [new_output("display_data", {"image/svg+xml": "<svg></svg>"})]
 
 
+def no_alt_png(nb):
+    nb.cells[3].outputs[0].metadata = {}
+
+
 def no_alt(nb):
     nb.cells[2].outputs = [new_output("display_data", {"text/html": "<img src='data:x'>"})]
 
@@ -222,6 +228,7 @@ def dollar(nb):
         (windows_path, "경로"),
         (svg, "svg"),
         (no_alt, "alt"),
+        (no_alt_png, "대체 텍스트"),
         (no_alt_markdown, "대체 텍스트"),
         (dollar, "수식이 됩니다"),
     ],
