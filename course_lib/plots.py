@@ -11,6 +11,7 @@ from io import BytesIO
 
 import numpy as np
 import torch
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
@@ -22,7 +23,7 @@ from course_lib.fonts import INK, MUTED, PALETTE, RULE, STYLE, use_course_font
 
 __all__ = [
     "DENSITY", "DIVERGING", "INK", "MODEL_COLORS", "MUTED", "PALETTE", "RULE",
-    "bars", "curves", "density2d", "density_grid", "heat_map", "histogram", "image_grid",
+    "bars", "blank_figure", "curves", "density2d", "density_grid", "heat_map", "histogram", "image_grid",
     "model_color", "new_figure", "png", "scatter2d", "show",
 ]  # fmt: skip
 
@@ -78,13 +79,17 @@ def new_figure(
     rows: int = 1, columns: int = 1, *, width: float = 6.4, height: float = 4.0, **kwargs
 ) -> tuple[Figure, np.ndarray]:
     """강의의 모습을 갖춘 빈 그림과 축 ``(rows, columns)``. 크기는 인치, 1인치는 100 CSS 픽셀."""
-    import matplotlib as mpl
-
-    if mpl.rcParams["font.family"] != STYLE["font.family"]:
-        use_course_font()
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank_figure(width, height, layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
+
+
+def blank_figure(width: float, height: float, layout: str | None = None) -> Figure:
+    """강의의 글꼴을 쓰는 빈 그림."""
+    if rcParams["font.family"] != STYLE["font.family"]:
+        use_course_font()
+    figure = Figure(figsize=(width, height), layout=layout)
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def png(figure: Figure, *, sharp: float = SHARP, budget: int = 80_000) -> bytes:
@@ -385,7 +390,7 @@ def heat_map(
     사전을 주면 나란히 그립니다. ``limit``은 색의 끝에 해당하는 절댓값입니다.
     """
     panels = {name: _array(value) for name, value in _panels(matrix, title).items()}
-    figure, axes = _row_of_panels(len(panels))
+    figure, axes = _row_of_panels(len(panels), 0.6)
     binary = all(value.dtype == bool for value in panels.values())
     peak = limit or max(float(np.abs(value).max()) for value in panels.values()) or 1.0
     signed = any((value < 0).any() for value in panels.values() if value.dtype != bool)
@@ -425,12 +430,12 @@ def _array(value) -> np.ndarray:
     return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
 
 
-def _row_of_panels(count: int) -> tuple[Figure, np.ndarray]:
+def _row_of_panels(count: int, label_space: float = 0.35) -> tuple[Figure, np.ndarray]:
     columns = min(count, 3)
     rows = -(-count // columns)
     width = {1: 4.6, 2: 7.2, 3: 9.0}[columns]
     side = width / columns
-    figure, axes = new_figure(rows, columns, width=width, height=rows * (side + 0.35))
+    figure, axes = new_figure(rows, columns, width=width, height=rows * (side + label_space))
     for axis in axes.ravel()[count:]:
         axis.set_visible(False)
     return figure, axes.ravel()[:count]

@@ -1,0 +1,306 @@
+"""2차원 flow가 공간을 어떻게 휘는지 보여 주는 위젯.
+
+왼쪽: z 공간의 격자와 표본(색은 z의 사분면)이 층을 지나며 옮겨 가는 모습.
+오른쪽: 같은 단계의 밀도. 슬라이더 t는 0(기저분포)부터 층의 수 M(데이터 공간)까지 *연속*입니다.
+
+층 사이를 잇는 법
+-----------------
+h_k는 k번째 층까지 지난 점, J_k = ∂h_k/∂h_{k−1} (2×2)이고 t = k − 1 + τ (0 ≤ τ ≤ 1)이면
+
+    x_t = (1 − τ) h_{k−1} + τ h_k                                            (1)
+    ∂x_t/∂h_{k−1} = (1 − τ) I + τ J_k                                        (2)
+
+결합층처럼 J_k가 삼각행렬이고 대각 성분 d_i가 양수이면 (2)도 삼각행렬이고 대각 성분이
+(1 − τ) + τ d_i > 0입니다. 즉 중간 단계도 가역이며, 그림이 접히거나 찢어지지 않습니다.
+2×2에서는 행렬식을 대각합과 행렬식만으로 씁니다(J를 통째로 저장할 필요가 없습니다).
+
+    det((1 − τ) I + τ J) = (1 − τ)² + τ (1 − τ) tr J + τ² det J              (3)
+
+연쇄 법칙으로 det ∂x_t/∂z = (3) × Π_{j<k} det J_j이고, 변수 변환 공식으로
+
+    log p(x_t) = log p_Z(z) − log|det ∂x_t/∂z|                               (4)
+
+입니다. (4)는 z 격자를 옮긴 점 위에서 *근사 없이* 계산되므로 t = M에서 ``model.log_prob``와 같습니다.
+J_k의 대각 성분이 음수인 층(예: 두 축을 맞바꾸는 순열)에서는 (3)이 중간에 0을 지납니다. 그런 층은
+종이를 뒤집듯 접혔다 펴지며, 그 순간의 밀도는 한없이 커지므로 색을 잘라서 그립니다.
+"""
+
+import copy
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from matplotlib.collections import LineCollection, QuadMesh
+from torch import Tensor
+
+from course_lib.plots import DENSITY, MUTED, PALETTE, blank_figure
+from course_lib.widgets.frame import Stage
+
+QUADRANTS = [PALETTE[name] for name in ("blue", "orange", "green", "purple")]
+STEPS_PER_LAYER = 20  # 슬라이더 눈금: 층 하나를 몇 걸음에 지나는가
+LINES = 17  # 한 방향의 격자선 수
+LINE_POINTS = 90
+
+
+@dataclass(frozen=True)
+class WarpPath:
+    """한 flow의 모든 단계를 미리 계산한 numpy 배열. M은 층의 수, S는 표본, N은 격자 한 변의 점.
+
+    lines    (M+1, 2·LINES, LINE_POINTS, 2)  격자선이 층마다 옮겨 간 자리
+    samples  (M+1, S, 2)                     표본이 층마다 옮겨 간 자리
+    quadrant (S,)                            표본의 z가 놓인 사분면 0~3
+    mesh     (M+1, N, N, 2)                  밀도를 재는 격자점
+    log_base (N, N)                          log p_Z(z), nats
+    trace    (M, N, N)                       층마다의 tr J_k
+    det      (M, N, N)                       층마다의 det J_k
+    data     (n, 2) 또는 None                함께 그릴 데이터
+    """
+
+    lines: np.ndarray
+    samples: np.ndarray
+    quadrant: np.ndarray
+    mesh: np.ndarray
+    log_base: np.ndarray
+    trace: np.ndarray
+    det: np.ndarray
+    data: np.ndarray | None = None
+
+    @property
+    def layers(self) -> int:
+        return len(self.det)
+
+    def locate(self, t: float) -> tuple[int, float]:
+        """t를 (층 번호 k−1, 층 안의 위치 τ)로 나눕니다. 범위를 벗어나면 잘라 냅니다."""
+        t = min(max(float(t), 0.0), float(self.layers))
+        k = min(int(t), self.layers - 1)
+        return k, t - k
+
+    def at(self, stages: np.ndarray, t: float) -> np.ndarray:
+        """식 (1): 층마다의 자리 ``stages`` (M+1, …, 2)에서 단계 t의 자리 (…, 2)."""
+        k, tau = self.locate(t)
+        if tau == 0:
+            return stages[k]
+        return stages[k] + tau * (stages[k + 1] - stages[k])
+
+    @cached_property
+    def _log_det_before(self) -> np.ndarray:
+        """Σ_{j≤k} log|det J_j|, (M+1, N, N)."""
+        logs = np.log(np.abs(self.det) + 1e-30)
+        return np.concatenate([np.zeros_like(logs[:1]), np.cumsum(logs, 0)])
+
+    def log_density(self, t: float) -> np.ndarray:
+        """식 (4): ``mesh``를 단계 t로 옮긴 점에서의 log p(x_t), 모양 (N, N), nats."""
+        k, tau = self.locate(t)
+        here = (1 - tau) ** 2 + tau * (1 - tau) * self.trace[k] + tau**2 * self.det[k]
+        return self.log_base - self._log_det_before[k] - np.log(np.abs(here) + 1e-30)
+
+    @cached_property
+    def limits(self) -> tuple[float, float]:
+        """정사각형 축 범위. 기저분포와 데이터 공간이 다 보이고, 중간 단계는 조금 넘칠 수 있습니다."""
+        ends = np.quantile(np.abs(self.samples[[0, -1]]), 0.998)
+        if self.data is not None:
+            ends = max(ends, np.abs(self.data).max())
+        middle = np.quantile(np.abs(self.samples), 0.995)
+        half = float(max(1.03 * ends, min(middle, 1.15 * ends), 3.2))
+        return -half, half
+
+
+def warp_path(
+    model,
+    data: Tensor | None = None,
+    *,
+    samples: int = 1200,
+    mesh: int = 97,
+    reach: float = 3.9,
+    seed: int = 0,
+) -> WarpPath:
+    """2차원 FlowModel의 모든 단계를 미리 계산합니다. 모델은 바뀌지 않습니다.
+
+    ``reach``는 z 격자의 반폭입니다. 표준정규분포라면 ±3.9 안에 확률의 99.98 %가 들어 있습니다.
+    야코비안은 층마다 출력 성분 하나씩을 역전파하여 얻습니다. 층이 표본끼리 섞지 않으므로
+    Σ_b h_{b,i}의 기울기가 곧 표본마다의 행 i입니다.
+
+    ValueError: 모델이 2차원이 아니거나, 어떤 층에서 NaN이나 무한대가 나올 때.
+    """
+    if tuple(model.event_shape) != (2,):
+        raise ValueError(
+            f"2차원 flow만 그릴 수 있습니다. 이 모델의 event_shape는 {tuple(model.event_shape)}입니다."
+        )
+    generator = torch.Generator().manual_seed(seed)
+    with torch.inference_mode(False):
+        # 학습 중인 셀과 얽히지 않도록 얼린 복사본을 씁니다.
+        frozen = copy.deepcopy(model).eval().requires_grad_(False).float()
+        base = frozen.base
+        with torch.no_grad():
+            z_samples = _base_sample(base, samples, generator)
+            ticks = torch.linspace(-3.0, 3.0, LINES)
+            along = torch.linspace(-3.0, 3.0, LINE_POINTS)
+            fixed, moving = torch.meshgrid(ticks, along, indexing="ij")
+            z_lines = torch.cat([torch.stack([moving, fixed], -1), torch.stack([fixed, moving], -1)])
+            line_stages = _stages(frozen, z_lines)
+            sample_stages = _stages(frozen, z_samples)
+        # 확률이 모인 가운데를 더 촘촘히: u ↦ 0.7u + 0.3u³
+        u = torch.linspace(-1.0, 1.0, mesh)
+        side = reach * (0.7 * u + 0.3 * u**3)
+        z_mesh = torch.stack(torch.meshgrid(side, side, indexing="xy"), -1).reshape(-1, 2)
+        mesh_stages, trace, det = _stages_and_jacobians(frozen, z_mesh)
+        with torch.no_grad():
+            log_base = base.log_prob(z_mesh).reshape(mesh, mesh).numpy()
+    layers = len(det)
+    if not (np.isfinite(sample_stages).all() and np.isfinite(mesh_stages).all()):
+        raise ValueError(
+            "flow의 출력에 NaN이나 무한대가 있어 그릴 수 없습니다. "
+            "학습률을 낮추거나 기울기를 잘라서 다시 학습하세요."
+        )
+    z = z_samples.numpy()
+    return WarpPath(
+        lines=line_stages,
+        samples=sample_stages,
+        quadrant=(z[:, 0] < 0).astype(int) * 1 + (z[:, 1] < 0).astype(int) * 2,
+        mesh=mesh_stages.reshape(layers + 1, mesh, mesh, 2),
+        log_base=log_base,
+        trace=trace.reshape(layers, mesh, mesh),
+        det=det.reshape(layers, mesh, mesh),
+        data=None if data is None else np.asarray(data.detach().cpu(), dtype=float),
+    )
+
+
+def _stages(model, z: Tensor) -> np.ndarray:
+    """``model.path``의 결과를 (M+1, *z.shape)로 쌓습니다."""
+    flat = model.path(z.reshape(-1, 2))
+    return torch.stack([h.reshape(z.shape) for h in flat]).numpy()
+
+
+def _stages_and_jacobians(model, z: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(M+1, n, 2)의 자리와 층마다의 tr J, det J (M, n)."""
+    stages, traces, dets = [], [], []
+    for chunk in z.split(4096):
+        with torch.enable_grad():
+            points = model.path(chunk.clone().requires_grad_())
+        trace, det = [], []
+        for before, after in zip(points[:-1], points[1:], strict=True):
+            rows = [
+                torch.autograd.grad(after[:, i].sum(), before, retain_graph=True)[0] for i in (0, 1)
+            ]
+            trace.append(rows[0][:, 0] + rows[1][:, 1])
+            det.append(rows[0][:, 0] * rows[1][:, 1] - rows[0][:, 1] * rows[1][:, 0])
+        stages.append(torch.stack([point.detach() for point in points]))
+        traces.append(torch.stack(trace))
+        dets.append(torch.stack(det))
+    return tuple(torch.cat(parts, 1).numpy() for parts in (stages, traces, dets))
+
+
+def _base_sample(base, n: int, generator: torch.Generator) -> Tensor:
+    """기저분포의 표본 (n, 2). 전역 난수 상태를 건드리지 않도록 촘촘한 격자에서 칸을 뽑습니다."""
+    side = torch.linspace(-5.0, 5.0, 401)
+    grid = torch.stack(torch.meshgrid(side, side, indexing="xy"), -1).reshape(-1, 2)
+    weight = (base.log_prob(grid)).exp()
+    cells = torch.multinomial(weight, n, replacement=True, generator=generator)
+    return grid[cells] + (torch.rand(n, 2, generator=generator) - 0.5) * (side[1] - side[0])
+
+
+class WarpStage:
+    """한 ``WarpPath``를 그리는 준비된 그림. ``draw(t)``가 PNG 바이트를 돌려줍니다."""
+
+    def __init__(self, path: WarpPath, *, title: str = "", dpi: float = 130, colors: int = 256):
+        self.path = path
+        figure = blank_figure(7.2, 4.06)
+        self.left = figure.add_axes([0.042, 0.066, 0.44, 0.44 * 7.2 / 4.06])
+        self.right = figure.add_axes([0.552, 0.066, 0.44, 0.44 * 7.2 / 4.06])
+        for axis, name in ((self.left, "격자와 표본"), (self.right, "밀도 $p(x_t)$")):
+            axis.set(xlim=path.limits, ylim=path.limits, aspect="equal")
+            axis.set_title(name, fontsize=12.5)
+            axis.locator_params(nbins=5)
+            axis.tick_params(length=0)
+            axis.spines[:].set_visible(False)
+        self.right.grid(False)
+        if path.data is not None:
+            self.left.plot(*path.data.T, "o", color=MUTED, ms=2.6, mew=0, alpha=0.35, zorder=0)
+        label = figure.text(0.5, 0.985, "", fontsize=13, fontweight="bold", ha="center",
+                            va="top", animated=True)  # fmt: skip
+        self._title, self._label = title, label
+        width = np.full(LINES, 0.7)
+        width[LINES // 2] = 1.8
+        self._lines = LineCollection([], linewidths=np.tile(width, 2), colors=MUTED, alpha=0.75,
+                                     animated=True)  # fmt: skip
+        self.left.add_collection(self._lines, autolim=False)
+        self._dots = [
+            self.left.plot([], [], "o", color=color, ms=3.4, mew=0, alpha=0.85, animated=True)[0]
+            for color in QUADRANTS
+        ]
+        self._data = []
+        if path.data is not None:
+            style = {"color": PALETTE["vermillion"], "ms": 2.2, "mew": 0, "alpha": 0.4}
+            self._data = self.right.plot(*path.data.T, "o", animated=True, **style)
+        self._stage = Stage(figure, dpi)
+        ends = [self._pixels(t) for t in (0, path.layers / 2, path.layers)]
+        self._stage.learn_palette(ends, colors)
+
+    def draw(self, t: float, level: int = 1) -> bytes:
+        """단계 t의 PNG."""
+        return self._stage.png(self._pixels(t), level)
+
+    def _pixels(self, t: float):
+        path = self.path
+        with self._stage.lock:
+            self._label.set_text(stage_label(path, t, self._title))
+            self._lines.set_segments(path.at(path.lines, t))
+            points = path.at(path.samples, t)
+            for quadrant, dots in enumerate(self._dots):
+                dots.set_data(*points[path.quadrant == quadrant].T)
+            mesh = QuadMesh(path.at(path.mesh, t), antialiased=False, cmap=DENSITY)
+            mesh.set_array(density_shade(path, t))
+            mesh.set_clim(0, 1.25)
+            mesh.set_animated(True)
+            self.right.add_collection(mesh, autolim=False)
+            try:
+                return self._stage.pixels([self._label, self._lines, *self._dots, mesh, *self._data])
+            finally:
+                mesh.remove()
+
+
+def density_shade(path: WarpPath, t: float) -> np.ndarray:
+    """격자 칸마다의 색 농도 √(p / p*), (N−1, N−1). p* = exp(1 − H(x_t)).
+
+    p*는 정규분포라면 정확히 최댓값이고, 밀도의 뾰족한 끝에 흔들리지 않습니다. 엔트로피는
+    z 격자의 확률로 가중한 평균 H = −E[log p(x_t)]입니다.
+    """
+    log_p = path.log_density(t)
+    weight = np.exp(path.log_base)
+    entropy = -float((weight * log_p).sum() / weight.sum())
+    ratio = np.exp(np.minimum(log_p - (1 - entropy), 2.0))
+    cells = (ratio[1:, 1:] + ratio[1:, :-1] + ratio[:-1, 1:] + ratio[:-1, :-1]) / 4
+    return np.sqrt(cells)
+
+
+def stage_label(path: WarpPath, t: float, title: str = "") -> str:
+    """그림 위에 쓰는 한 줄."""
+    k, tau = path.locate(t)
+    where = f"{k + 1}번째 층"
+    if k + tau == 0:
+        where = "기저분포 z"
+    elif k + tau == path.layers:
+        where = "데이터 공간 x"
+    head = f"{title}  ·  " if title else ""
+    return f"{head}t = {k + tau:.2f} / {path.layers}  ·  {where}"
+
+
+def draw_warp(path: WarpPath, t: float) -> bytes:
+    """단계 t의 그림 PNG. 같은 ``path``의 배경은 한 번만 그립니다."""
+    return _stage_of(path).draw(t)
+
+
+_stages_lock = threading.Lock()
+_stage_cache: dict[int, WarpStage] = {}
+
+
+def _stage_of(path: WarpPath) -> WarpStage:
+    with _stages_lock:
+        if id(path) not in _stage_cache or _stage_cache[id(path)].path is not path:
+            if len(_stage_cache) > 8:
+                _stage_cache.clear()
+            _stage_cache[id(path)] = WarpStage(path)
+        return _stage_cache[id(path)]
