@@ -25,6 +25,7 @@ J_k의 대각 성분이 음수인 층(예: 두 축을 맞바꾸는 순열)에서
 종이를 뒤집듯 접혔다 펴지며, 그 순간의 밀도는 한없이 커지므로 색을 잘라서 그립니다.
 """
 
+import base64
 import copy
 import threading
 from collections.abc import Mapping
@@ -37,12 +38,13 @@ from matplotlib.collections import LineCollection, QuadMesh
 from torch import Tensor
 
 from course_lib.plots import DENSITY, MUTED, PALETTE, blank_figure
-from course_lib.widgets.frame import Stage
+from course_lib.widgets.frame import Stage, TriView, self_contained, slider_view
 
 QUADRANTS = [PALETTE[name] for name in ("blue", "orange", "green", "purple")]
 STEPS_PER_LAYER = 20  # 슬라이더 눈금: 층 하나를 몇 걸음에 지나는가
 LINES = 17  # 한 방향의 격자선 수
 LINE_POINTS = 90
+COARSE, COARSE_REACH = 49, 4.5  # 간격 3/16: 두 칸마다 그리면 ±3 안에 격자선 17개
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class WarpPath:
     log_base (N, N)                          log p_Z(z), nats
     trace    (M, N, N)                       층마다의 tr J_k
     det      (M, N, N)                       층마다의 det J_k
+    coarse   (M+1, 49, 49, 2)                브라우저가 그릴 성긴 격자(간격이 고른 ±4.5)
+    mass     (48, 48)                        성긴 격자의 칸마다 든 확률
     data     (n, 2) 또는 None                함께 그릴 데이터
     """
 
@@ -66,6 +70,8 @@ class WarpPath:
     log_base: np.ndarray
     trace: np.ndarray
     det: np.ndarray
+    coarse: np.ndarray
+    mass: np.ndarray
     data: np.ndarray | None = None
 
     @property
@@ -142,6 +148,11 @@ def warp_path(
             z_lines = torch.cat([torch.stack([moving, fixed], -1), torch.stack([fixed, moving], -1)])
             line_stages = _stages(frozen, z_lines)
             sample_stages = _stages(frozen, z_samples)
+            even = torch.linspace(-COARSE_REACH, COARSE_REACH, COARSE)
+            coarse = _stages(frozen, torch.stack(torch.meshgrid(even, even, indexing="xy"), -1))
+            center = (even[1:] + even[:-1]) / 2
+            cells = torch.stack(torch.meshgrid(center, center, indexing="xy"), -1)
+            mass = base.log_prob(cells.reshape(-1, 2)).exp().reshape(cells.shape[:2]).numpy()
         # 확률이 모인 가운데를 더 촘촘히: u ↦ 0.7u + 0.3u³
         u = torch.linspace(-1.0, 1.0, mesh)
         side = reach * (0.7 * u + 0.3 * u**3)
@@ -164,6 +175,8 @@ def warp_path(
         log_base=log_base,
         trace=trace.reshape(layers, mesh, mesh),
         det=det.reshape(layers, mesh, mesh),
+        coarse=coarse,
+        mass=mass / mass.sum(),
         data=None if data is None else np.asarray(data.detach().cpu(), dtype=float),
     )
 
@@ -288,19 +301,119 @@ def stage_label(path: WarpPath, t: float, title: str = "") -> str:
     return f"{head}t = {k + tau:.2f} / {path.layers}  ·  {where}"
 
 
-def draw_warp(path: WarpPath, t: float) -> bytes:
-    """단계 t의 그림 PNG. 같은 ``path``의 배경은 한 번만 그립니다."""
-    return _stage_of(path).draw(t)
+def warp_html(paths: Mapping[str, WarpPath], poster: bytes, *, seconds_per_layer: float = 0.9) -> str:
+    """브라우저에서 그리는 변형 재생기. 모델 하나에 80~100 kB입니다.
+
+    밀도는 격자 칸의 확률을 옮겨 간 칸의 넓이로 나눈 값입니다(확률은 옮겨도 변하지 않습니다).
+    결합층은 한 좌표만 바꾸므로 층마다 바뀐 좌표만 16비트 정수로 담습니다.
+    """
+    models = []
+    for name, path in paths.items():
+        order = np.argsort(path.quadrant, kind="stable")[: 1200 : max(1, len(path.quadrant) // 600)]
+        stages = np.concatenate(
+            [path.coarse.reshape(path.layers + 1, -1, 2), path.samples[:, order]], 1
+        )
+        limit = path.limits[1]
+        stages = np.clip(stages, -6 * limit, 6 * limit)
+        scale = float(np.abs(stages).max())
+        integers = np.round(stages / scale * 32767).astype("<i2")
+        moved = [[True, True]]
+        moved += [
+            [bool((integers[k, :, i] != integers[k - 1, :, i]).any()) for i in (0, 1)]
+            for k in range(1, path.layers + 1)
+        ]
+        columns = [
+            integers[k, :, i] for k, pair in enumerate(moved) for i in (0, 1) if pair[i]
+        ]
+        data = path.data if path.data is None else path.data[:400]
+        models.append(
+            {
+                "name": name,
+                "layers": path.layers,
+                "n": COARSE,
+                "margin": round((COARSE_REACH - 3) / (2 * COARSE_REACH / (COARSE - 1))),
+                "count": stages.shape[1],
+                "scale": scale,
+                "limit": limit,
+                "moved": moved,
+                "points": _base64(np.concatenate(columns)),
+                "quadrants": np.bincount(path.quadrant[order], minlength=4).tolist(),
+                "mass": _base64(path.mass.astype("<f4")),
+                "data": data
+                if data is None
+                else _base64(np.round(np.clip(data / scale, -1, 1) * 32767).astype("<i2")),
+            }
+        )
+    ramp = (DENSITY(np.linspace(0, 1, 256))[:, :3] * 255).round().astype(np.uint8)
+    content = {
+        "models": models,
+        "ramp": _base64(ramp),
+        "colors": QUADRANTS,
+        "duration": 1000 * seconds_per_layer * max(path.layers for path in paths.values()),
+    }
+    alt = "2차원 flow의 변형: 왼쪽은 휘어진 격자와 표본, 오른쪽은 밀도"
+    return self_contained("warp_player.js", content, poster, alt)
 
 
-_stages_lock = threading.Lock()
-_stage_cache: dict[int, WarpStage] = {}
+def _base64(array: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
 
 
-def _stage_of(path: WarpPath) -> WarpStage:
-    with _stages_lock:
-        if id(path) not in _stage_cache or _stage_cache[id(path)].path is not path:
-            if len(_stage_cache) > 8:
-                _stage_cache.clear()
-            _stage_cache[id(path)] = WarpStage(path)
-        return _stage_cache[id(path)]
+def flow_warp(models, data=None, *, seed: int = 0) -> TriView:
+    """2차원 flow의 변형을 층 사이까지 이어서 보여 줍니다. 셀의 마지막 줄에 쓰면 나타납니다.
+
+    models  FlowModel 하나 또는 ``{이름: FlowModel}``(목록에서 고릅니다)
+    data    함께 그릴 점 (n, 2) 또는 ``{이름: 점}``. 이름은 models의 이름과 같아야 합니다.
+
+    학습한 모델의 출력이 HTML에 들어가므로 이 셀에는 ``nbval-ignore-output`` 꼬리표를 답니다.
+    ValueError: 모델이 2차원이 아니거나 NaN을 낼 때, data의 이름이 models에 없을 때.
+    """
+    models = dict(models) if isinstance(models, Mapping) else {"": models}
+    if not models:
+        raise ValueError("그릴 모델이 없습니다. {이름: 모델} 사전에 하나 이상 넣으세요.")
+    data = dict(data) if isinstance(data, Mapping) else {name: data for name in models}
+    unknown = set(data) - set(models)
+    if unknown:
+        raise ValueError(f"data에만 있는 이름: {sorted(unknown)}. models의 이름과 맞추세요.")
+    paths = {
+        name: warp_path(model, data.get(name), seed=seed) for name, model in models.items()
+    }
+    view = WarpView(paths)
+    first = next(iter(paths.values()))
+    poster = WarpStage(first, dpi=90).draw(first.layers, level=9)
+    return TriView(view.box, warp_html(paths, poster), poster, "2차원 flow 변형")
+
+
+class WarpView:
+    """살아 있는 위젯: 모델 목록, 슬라이더, 재생 단추, 그림."""
+
+    def __init__(self, paths: Mapping[str, WarpPath]):
+        import ipywidgets as widgets
+
+        self._stages = {name: WarpStage(path) for name, path in paths.items()}
+        self.menu = widgets.Dropdown(options=list(paths), layout=widgets.Layout(width="240px"))
+        extra = [self.menu] if len(paths) > 1 else []
+        layers = self._stage.path.layers
+        self.box, self.slider, self.picture, self._redraw = slider_view(
+            self._draw, steps=layers * STEPS_PER_LAYER, start=layers * STEPS_PER_LAYER, extra=extra
+        )
+        self.menu.observe(self._change, "value")
+
+    @property
+    def _stage(self) -> WarpStage:
+        return self._stages[self.menu.value]
+
+    def _draw(self, tick: int) -> bytes:
+        return self._stage.draw(tick / STEPS_PER_LAYER)
+
+    def _change(self, _) -> None:
+        # 층의 수가 다른 모델로 바꾸어도 지나온 비율을 지킵니다.
+        share = self.slider.value / self.slider.max
+        self.slider.max = self._stage.path.layers * STEPS_PER_LAYER
+        self.slider.value = round(share * self.slider.max)
+        self._redraw()
+
+    def show(self, name: str, path: WarpPath) -> None:
+        """모델 하나를 새것으로 바꾸어 그립니다(그린 점으로 학습한 결과를 보일 때)."""
+        self._stages[name] = WarpStage(path)
+        self._redraw()

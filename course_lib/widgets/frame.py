@@ -89,3 +89,140 @@ class Palette:
         buffer = BytesIO()
         image.save(buffer, "png", compress_level=level, optimize=level == 9)
         return buffer.getvalue()
+
+
+def self_contained(script: str, data: Mapping, poster: bytes, alt: str, width: int = 780) -> str:
+    """스크립트 파일 하나와 자료를 담은 HTML 조각. 네트워크도 커널도 쓰지 않습니다.
+
+    스크립트가 지워지는 곳(신뢰하지 않은 노트북, GitHub)에는 ``poster`` 그림만 남습니다. 조작기는
+    스크립트가 만들기 때문에 움직이지 않는 슬라이더가 보이는 일이 없습니다. 이름표는 내용의 해시라서
+    다시 실행해도 같고, 같은 재생기가 한 쪽에 두 번 있어도 저마다 자기 자리를 찾습니다.
+    """
+    here = Path(__file__).parent
+    code = (here / "player.js").read_text("utf-8") + (here / script).read_text("utf-8")
+    payload = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+    picture = base64.b64encode(poster).decode()
+    key = hashlib.sha256((code + payload + picture).encode()).hexdigest()[:16]
+    return (
+        f'<div data-course-player="{key}" data-lm-suppress-shortcuts="true" '
+        f'style="max-width:{width}px;margin:0 auto 8px 0">'
+        f'<img src="data:image/png;base64,{picture}" alt="{html_lib.escape(alt)}" '
+        f'style="max-width:100%;height:auto;display:block"></div>\n'
+        f"<script>(function () {{\n{code}\nconst data = {payload};\n"
+        f"const fresh = '[data-course-player=\"{key}\"]:not([data-ready])';\n"
+        "let roots = [...document.querySelectorAll(fresh)];\n"
+        "const me = document.currentScript;\n"
+        "if (!roots.length && me && me.parentNode) roots = [...me.parentNode.querySelectorAll(fresh)];\n"
+        "for (const root of roots) { root.setAttribute('data-ready', ''); courseSetup(root, data); }\n"
+        "})();</script>"
+    )
+
+
+def player(
+    frames: Sequence[bytes] | Mapping[str, Sequence[bytes]],
+    labels: Sequence[str],
+    *,
+    alt: str,
+    start: int = 0,
+    seconds: float = 4.0,
+    width: int = 640,
+    budget: int = 300_000,
+) -> str:
+    """미리 그린 PNG들을 넘겨 보는 재생기 HTML: 슬라이더, 재생·멈춤, 설명 한 줄.
+
+    ``frames``는 PNG 바이트의 목록이거나 ``{이름: 목록}``입니다(이름을 고르는 목록이 생깁니다).
+    ``labels``는 장마다의 설명, ``seconds``는 처음부터 끝까지 재생하는 시간입니다.
+    ``budget``은 HTML의 최대 바이트 수이며 넘으면 ``ValueError``를 냅니다.
+
+    같은 입력이면 같은 HTML이 나옵니다. 다만 학습한 모델이 그린 PNG는 컴퓨터마다 몇 픽셀이 다를 수
+    있으므로, 그런 셀에는 ``nbval-ignore-output`` 꼬리표를 답니다.
+    """
+    groups = dict(frames) if isinstance(frames, Mapping) else {"": frames}
+    for name, group in groups.items():
+        if len(group) != len(labels) or not labels:
+            raise ValueError(
+                f"그림 {len(group)}장에 설명이 {len(labels)}개입니다. 수를 맞추세요: {name!r}"
+            )
+    encoded = [[base64.b64encode(frame).decode() for frame in group] for group in groups.values()]
+    poster = next(iter(groups.values()))[start]
+    encoded[0][start] = ""  # 첫 화면 그림은 img 요소에 이미 있습니다.
+    data = {
+        "names": list(groups),
+        "groups": [{"labels": list(labels), "frames": group} for group in encoded],
+        "start": start,
+        "duration": 1000 * seconds,
+    }
+    html = self_contained("frame_player.js", data, poster, alt, width)
+    if len(html) > budget:
+        raise ValueError(
+            f"재생기가 {len(html) // 1000} kB라서 한도 {budget // 1000} kB를 넘습니다. "
+            "장수나 그림 크기, 색의 수를 줄이세요."
+        )
+    return html
+
+
+class TriView:
+    """한 출력에 담는 세 모습: 살아 있는 위젯, 커널 없이 움직이는 HTML, 그림 한 장.
+
+    live  ipywidgets 위젯(없으면 None)     html  self_contained 등이 만든 HTML
+    png   그림 바이트                       name  text/plain에 남길 이름
+
+    노트북을 보여 주는 프로그램이 자기가 할 수 있는 가장 나은 모습을 고릅니다. JupyterLab은 위젯,
+    nbconvert HTML과 슬라이드는 재생기, 스크립트를 지우는 곳은 그림입니다. text/plain은 늘 같은
+    글이므로 출력 비교를 방해하지 않습니다.
+    """
+
+    def __init__(self, live, html: str, png: bytes, name: str):
+        self.live, self.html, self.png, self.name = live, html, png, name
+
+    def __repr__(self) -> str:
+        return f"<위젯: {self.name}>"
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        bundle = {
+            "text/plain": repr(self),
+            "text/html": self.html,
+            "image/png": base64.b64encode(self.png).decode(),
+        }
+        if self.live is not None:
+            live = self.live._repr_mimebundle_()
+            live = live[0] if isinstance(live, tuple) else live
+            key = "application/vnd.jupyter.widget-view+json"
+            bundle[key] = live[key]
+        return bundle
+
+
+def slider_view(
+    draw: Callable[[int], bytes],
+    *,
+    steps: int,
+    start: int = 0,
+    label: str = "단계 t",
+    interval: int = 60,
+    max_width: str = "860px",
+    extra: Sequence = (),
+):
+    """슬라이더와 재생 단추를 순수 함수 ``draw(눈금) → PNG``에 잇는 위젯.
+
+    돌려주는 값은 (VBox, 슬라이더, 그림, 다시 그리기 함수)입니다. ``extra``는 그림 위에 놓을
+    조작기입니다. 같은 그림을 다시 보낼 때는 새로 그리지 않습니다.
+    """
+    import ipywidgets as widgets
+    import torch
+
+    play = widgets.Play(min=0, max=steps, value=start, interval=interval, show_repeat=False)
+    slider = widgets.IntSlider(start, 0, steps, description=label, readout=False,
+                               layout=widgets.Layout(flex="1 1 auto", width="auto"))  # fmt: skip
+    slider.style.description_width = "auto"
+    widgets.jslink((play, "value"), (slider, "value"))
+    picture = widgets.Image(format="png", layout=widgets.Layout(width="100%", max_width=max_width))
+
+    def redraw(_=None) -> None:
+        with torch.inference_mode():
+            picture.value = draw(slider.value)
+
+    slider.observe(redraw, "value")
+    redraw()
+    bar = widgets.HBox([play, slider], layout=widgets.Layout(width="100%", max_width=max_width))
+    box = widgets.VBox([*extra, picture, bar], layout=widgets.Layout(width="100%"))
+    return box, slider, picture, redraw
