@@ -44,39 +44,58 @@ QUADRANTS = [PALETTE[name] for name in ("blue", "orange", "green", "purple")]
 STEPS_PER_LAYER = 20  # 슬라이더 눈금: 층 하나를 몇 걸음에 지나는가
 LINES = 17  # 한 방향의 격자선 수
 LINE_POINTS = 90
+TINY = 1e-30
 COARSE, COARSE_REACH = 49, 4.5  # 간격 3/16: 두 칸마다 그리면 ±3 안에 격자선 17개
 
 
 @dataclass(frozen=True)
+class Mesh:
+    """밀도를 재는 z 격자 하나. M은 층의 수, N은 한 변의 점.
+
+    stages   (M+1, N, N, 2)  격자점이 층마다 옮겨 간 자리
+    log_base (N, N)          log p_Z(z), nats
+    trace    (M, N, N)       층마다의 tr J_k
+    det      (M, N, N)       층마다의 det J_k
+    """
+
+    stages: np.ndarray
+    log_base: np.ndarray
+    trace: np.ndarray
+    det: np.ndarray
+
+    @cached_property
+    def _log_det_before(self) -> np.ndarray:
+        """Σ_{j≤k} log|det J_j|, (M+1, N, N)."""
+        logs = np.log(np.abs(self.det) + TINY)
+        return np.concatenate([np.zeros_like(logs[:1]), np.cumsum(logs, 0)])
+
+    def log_density(self, k: int, tau: float) -> np.ndarray:
+        """식 (4): 격자를 단계 k + τ로 옮긴 점에서의 log p(x_t), 모양 (N, N), nats."""
+        here = (1 - tau) ** 2 + tau * (1 - tau) * self.trace[k] + tau**2 * self.det[k]
+        return self.log_base - self._log_det_before[k] - np.log(np.abs(here) + TINY)
+
+
+@dataclass(frozen=True)
 class WarpPath:
-    """한 flow의 모든 단계를 미리 계산한 numpy 배열. M은 층의 수, S는 표본, N은 격자 한 변의 점.
+    """한 flow의 모든 단계를 미리 계산한 numpy 배열. M은 층의 수, S는 표본의 수.
 
     lines    (M+1, 2·LINES, LINE_POINTS, 2)  격자선이 층마다 옮겨 간 자리
     samples  (M+1, S, 2)                     표본이 층마다 옮겨 간 자리
     quadrant (S,)                            표본의 z가 놓인 사분면 0~3
-    mesh     (M+1, N, N, 2)                  밀도를 재는 격자점
-    log_base (N, N)                          log p_Z(z), nats
-    trace    (M, N, N)                       층마다의 tr J_k
-    det      (M, N, N)                       층마다의 det J_k
-    coarse   (M+1, 49, 49, 2)                브라우저가 그릴 성긴 격자(간격이 고른 ±4.5)
-    mass     (48, 48)                        성긴 격자의 칸마다 든 확률
+    fine     그림을 그릴 촘촘한 격자          coarse  브라우저로 보낼 성긴 격자(간격이 고른 ±4.5)
     data     (n, 2) 또는 None                함께 그릴 데이터
     """
 
     lines: np.ndarray
     samples: np.ndarray
     quadrant: np.ndarray
-    mesh: np.ndarray
-    log_base: np.ndarray
-    trace: np.ndarray
-    det: np.ndarray
-    coarse: np.ndarray
-    mass: np.ndarray
+    fine: Mesh
+    coarse: Mesh
     data: np.ndarray | None = None
 
     @property
     def layers(self) -> int:
-        return len(self.det)
+        return len(self.fine.det)
 
     def locate(self, t: float) -> tuple[int, float]:
         """t를 (층 번호 k−1, 층 안의 위치 τ)로 나눕니다. 범위를 벗어나면 잘라 냅니다."""
@@ -89,19 +108,11 @@ class WarpPath:
         k, tau = self.locate(t)
         if tau == 0:
             return stages[k]
-        return stages[k] + tau * (stages[k + 1] - stages[k])
-
-    @cached_property
-    def _log_det_before(self) -> np.ndarray:
-        """Σ_{j≤k} log|det J_j|, (M+1, N, N)."""
-        logs = np.log(np.abs(self.det) + 1e-30)
-        return np.concatenate([np.zeros_like(logs[:1]), np.cumsum(logs, 0)])
+        return stages[k] + np.float32(tau) * (stages[k + 1] - stages[k])
 
     def log_density(self, t: float) -> np.ndarray:
-        """식 (4): ``mesh``를 단계 t로 옮긴 점에서의 log p(x_t), 모양 (N, N), nats."""
-        k, tau = self.locate(t)
-        here = (1 - tau) ** 2 + tau * (1 - tau) * self.trace[k] + tau**2 * self.det[k]
-        return self.log_base - self._log_det_before[k] - np.log(np.abs(here) + 1e-30)
+        """``at(fine.stages, t)``에서의 log p(x_t), 모양 (N, N), nats."""
+        return self.fine.log_density(*self.locate(t))
 
     @cached_property
     def limits(self) -> tuple[float, float]:
@@ -148,36 +159,24 @@ def warp_path(
             z_lines = torch.cat([torch.stack([moving, fixed], -1), torch.stack([fixed, moving], -1)])
             line_stages = _stages(frozen, z_lines)
             sample_stages = _stages(frozen, z_samples)
-            even = torch.linspace(-COARSE_REACH, COARSE_REACH, COARSE)
-            coarse = _stages(frozen, torch.stack(torch.meshgrid(even, even, indexing="xy"), -1))
-            center = (even[1:] + even[:-1]) / 2
-            cells = torch.stack(torch.meshgrid(center, center, indexing="xy"), -1)
-            mass = base.log_prob(cells.reshape(-1, 2)).exp().reshape(cells.shape[:2]).numpy()
-        # 확률이 모인 가운데를 더 촘촘히: u ↦ 0.7u + 0.3u³
+        # 촘촘한 격자는 확률이 모인 가운데를 더 촘촘히 나눕니다: u ↦ 0.7u + 0.3u³
         u = torch.linspace(-1.0, 1.0, mesh)
-        side = reach * (0.7 * u + 0.3 * u**3)
-        z_mesh = torch.stack(torch.meshgrid(side, side, indexing="xy"), -1).reshape(-1, 2)
-        mesh_stages, trace, det = _stages_and_jacobians(frozen, z_mesh)
-        with torch.no_grad():
-            log_base = base.log_prob(z_mesh).reshape(mesh, mesh).numpy()
-    layers = len(det)
-    if not (np.isfinite(sample_stages).all() and np.isfinite(mesh_stages).all()):
-        raise ValueError(
-            "flow의 출력에 NaN이나 무한대가 있어 그릴 수 없습니다. "
-            "학습률을 낮추거나 기울기를 잘라서 다시 학습하세요."
-        )
+        fine = _mesh(frozen, reach * (0.7 * u + 0.3 * u**3))
+        coarse = _mesh(frozen, torch.linspace(-COARSE_REACH, COARSE_REACH, COARSE))
+    for array in (sample_stages, line_stages, fine.stages, coarse.stages):
+        if not np.isfinite(array).all():
+            raise ValueError(
+                "flow의 출력에 NaN이나 무한대가 있어 그릴 수 없습니다. "
+                "학습률을 낮추거나 기울기를 잘라서 다시 학습하세요."
+            )
     z = z_samples.numpy()
     return WarpPath(
         lines=line_stages,
         samples=sample_stages,
-        quadrant=(z[:, 0] < 0).astype(int) * 1 + (z[:, 1] < 0).astype(int) * 2,
-        mesh=mesh_stages.reshape(layers + 1, mesh, mesh, 2),
-        log_base=log_base,
-        trace=trace.reshape(layers, mesh, mesh),
-        det=det.reshape(layers, mesh, mesh),
+        quadrant=(z[:, 0] < 0) * 1 + (z[:, 1] < 0) * 2,
+        fine=fine,
         coarse=coarse,
-        mass=mass / mass.sum(),
-        data=None if data is None else np.asarray(data.detach().cpu(), dtype=float),
+        data=None if data is None else np.asarray(data.detach().cpu(), dtype=np.float32),
     )
 
 
@@ -187,23 +186,30 @@ def _stages(model, z: Tensor) -> np.ndarray:
     return torch.stack([h.reshape(z.shape) for h in flat]).numpy()
 
 
-def _stages_and_jacobians(model, z: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(M+1, n, 2)의 자리와 층마다의 tr J, det J (M, n)."""
+def _mesh(model, side: Tensor) -> Mesh:
+    """한 변이 ``side``인 정사각 격자를 모든 층으로 옮기고 층마다의 tr J, det J를 잽니다."""
+    n = len(side)
+    z = torch.stack(torch.meshgrid(side, side, indexing="xy"), -1).reshape(-1, 2)
     stages, traces, dets = [], [], []
     for chunk in z.split(4096):
         with torch.enable_grad():
             points = model.path(chunk.clone().requires_grad_())
         trace, det = [], []
         for before, after in zip(points[:-1], points[1:], strict=True):
-            rows = [
+            top, bottom = (
                 torch.autograd.grad(after[:, i].sum(), before, retain_graph=True)[0] for i in (0, 1)
-            ]
-            trace.append(rows[0][:, 0] + rows[1][:, 1])
-            det.append(rows[0][:, 0] * rows[1][:, 1] - rows[0][:, 1] * rows[1][:, 0])
+            )
+            trace.append(top[:, 0] + bottom[:, 1])
+            det.append(top[:, 0] * bottom[:, 1] - top[:, 1] * bottom[:, 0])
         stages.append(torch.stack([point.detach() for point in points]))
         traces.append(torch.stack(trace))
         dets.append(torch.stack(det))
-    return tuple(torch.cat(parts, 1).numpy() for parts in (stages, traces, dets))
+    stages, traces, dets = (torch.cat(parts, 1).numpy() for parts in (stages, traces, dets))
+    with torch.no_grad():
+        log_base = model.base.log_prob(z).reshape(n, n).numpy()
+    return Mesh(
+        stages.reshape(-1, n, n, 2), log_base, traces.reshape(-1, n, n), dets.reshape(-1, n, n)
+    )
 
 
 def _base_sample(base, n: int, generator: torch.Generator) -> Tensor:
@@ -264,7 +270,7 @@ class WarpStage:
             points = path.at(path.samples, t)
             for quadrant, dots in enumerate(self._dots):
                 dots.set_data(*points[path.quadrant == quadrant].T)
-            mesh = QuadMesh(path.at(path.mesh, t), antialiased=False, cmap=DENSITY)
+            mesh = QuadMesh(path.at(path.fine.stages, t), antialiased=False, cmap=DENSITY)
             mesh.set_array(density_shade(path, t))
             mesh.set_clim(0, 1.25)
             mesh.set_animated(True)
@@ -282,7 +288,7 @@ def density_shade(path: WarpPath, t: float) -> np.ndarray:
     z 격자의 확률로 가중한 평균 H = −E[log p(x_t)]입니다.
     """
     log_p = path.log_density(t)
-    weight = np.exp(path.log_base)
+    weight = np.exp(path.fine.log_base)
     entropy = -float((weight * log_p).sum() / weight.sum())
     ratio = np.exp(np.minimum(log_p - (1 - entropy), 2.0))
     cells = (ratio[1:, 1:] + ratio[1:, :-1] + ratio[:-1, 1:] + ratio[:-1, :-1]) / 4
@@ -302,52 +308,14 @@ def stage_label(path: WarpPath, t: float, title: str = "") -> str:
 
 
 def warp_html(paths: Mapping[str, WarpPath], poster: bytes, *, seconds_per_layer: float = 0.9) -> str:
-    """브라우저에서 그리는 변형 재생기. 모델 하나에 80~100 kB입니다.
+    """브라우저에서 그리는 변형 재생기. 모델 하나에 100 kB 안팎입니다.
 
-    밀도는 격자 칸의 확률을 옮겨 간 칸의 넓이로 나눈 값입니다(확률은 옮겨도 변하지 않습니다).
-    결합층은 한 좌표만 바꾸므로 층마다 바뀐 좌표만 16비트 정수로 담습니다.
+    층마다 바뀐 좌표만 16비트 정수로 담고(결합층은 한 좌표만 바꿉니다), 밀도는 파이썬과 같은
+    식 (3), (4)로 계산합니다. 한 좌표만 바꾸는 층은 tr J = 1 + det J이므로 det J만 보냅니다.
     """
-    models = []
-    for name, path in paths.items():
-        order = np.argsort(path.quadrant, kind="stable")[: 1200 : max(1, len(path.quadrant) // 600)]
-        stages = np.concatenate(
-            [path.coarse.reshape(path.layers + 1, -1, 2), path.samples[:, order]], 1
-        )
-        limit = path.limits[1]
-        stages = np.clip(stages, -6 * limit, 6 * limit)
-        scale = float(np.abs(stages).max())
-        integers = np.round(stages / scale * 32767).astype("<i2")
-        moved = [[True, True]]
-        moved += [
-            [bool((integers[k, :, i] != integers[k - 1, :, i]).any()) for i in (0, 1)]
-            for k in range(1, path.layers + 1)
-        ]
-        columns = [
-            integers[k, :, i] for k, pair in enumerate(moved) for i in (0, 1) if pair[i]
-        ]
-        data = path.data if path.data is None else path.data[:400]
-        models.append(
-            {
-                "name": name,
-                "layers": path.layers,
-                "n": COARSE,
-                "margin": round((COARSE_REACH - 3) / (2 * COARSE_REACH / (COARSE - 1))),
-                "count": stages.shape[1],
-                "scale": scale,
-                "limit": limit,
-                "moved": moved,
-                "points": _base64(np.concatenate(columns)),
-                "quadrants": np.bincount(path.quadrant[order], minlength=4).tolist(),
-                "mass": _base64(path.mass.astype("<f4")),
-                "data": data
-                if data is None
-                else _base64(np.round(np.clip(data / scale, -1, 1) * 32767).astype("<i2")),
-            }
-        )
-    ramp = (DENSITY(np.linspace(0, 1, 256))[:, :3] * 255).round().astype(np.uint8)
     content = {
-        "models": models,
-        "ramp": _base64(ramp),
+        "models": [{"name": name, **_browser_data(path)} for name, path in paths.items()],
+        "ramp": _base64((DENSITY(np.linspace(0, 1, 256))[:, :3] * 255).round(), "u1"),
         "colors": QUADRANTS,
         "duration": 1000 * seconds_per_layer * max(path.layers for path in paths.values()),
     }
@@ -355,8 +323,45 @@ def warp_html(paths: Mapping[str, WarpPath], poster: bytes, *, seconds_per_layer
     return self_contained("warp_player.js", content, poster, alt)
 
 
-def _base64(array: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+def _browser_data(path: WarpPath) -> dict:
+    """``warp_player.js``가 읽는 모델 하나의 자료."""
+    order = np.argsort(path.quadrant, kind="stable")[:: max(1, len(path.quadrant) // 600)]
+    mesh, limit = path.coarse, path.limits[1]
+    stages = np.concatenate(
+        [mesh.stages.reshape(path.layers + 1, -1, 2), path.samples[:, order]], 1
+    )
+    scale = float(min(np.abs(stages).max(), 6 * limit))
+    points = np.round(np.clip(stages / scale, -1, 1) * 32767)
+    moved = [[True, True]]
+    moved += [(points[k] != points[k - 1]).any(0).tolist() for k in range(1, path.layers + 1)]
+    sent = [points[k, :, i] for k, pair in enumerate(moved) for i in (0, 1) if pair[i]]
+    # 행렬식은 로그로, 대각합은 1 + det와 다른 층만 그 차이를 보냅니다.
+    log_det = np.clip(np.log(np.abs(mesh.det) + TINY), -12, 12)
+    excess = np.clip(mesh.trace - 1 - mesh.det, -8, 8)
+    general = [bool(np.abs(e).max() > 1e-4) for e in excess]
+    return {
+        "layers": path.layers,
+        "n": COARSE,
+        "margin": round((COARSE_REACH - 3) / (2 * COARSE_REACH / (COARSE - 1))),
+        "count": stages.shape[1],
+        "scale": scale,
+        "limit": limit,
+        "moved": moved,
+        "points": _base64(np.concatenate(sent), "<i2"),
+        "quadrants": np.bincount(path.quadrant[order], minlength=4).tolist(),
+        "logBase": _base64(mesh.log_base, "<f4"),
+        "flips": [bool(np.median(det) < 0) for det in mesh.det],
+        "logDet": _base64(np.round(log_det / 12 * 32767), "<i2"),
+        "general": general,
+        "excess": _base64(np.round(excess[general] / 8 * 32767), "<i2"),
+        "data": path.data
+        if path.data is None
+        else _base64(np.round(np.clip(path.data[:400] / scale, -1, 1) * 32767), "<i2"),
+    }
+
+
+def _base64(array: np.ndarray, dtype: str) -> str:
+    return base64.b64encode(array.astype(dtype).tobytes()).decode()
 
 
 def flow_warp(models, data=None, *, seed: int = 0) -> TriView:

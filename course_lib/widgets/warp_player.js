@@ -1,5 +1,5 @@
 // flow 변형 재생기. 층마다의 격자점과 표본 자리를 받아 층 사이를 직접 이어 그립니다.
-// data = {models: [{name, layers, n, count, scale, points, moved, quadrants, mass, limit, data}], ramp, colors, duration}
+// data = {models: [{name, layers, n, count, scale, points, moved, quadrants, logBase, logDet, limit, data}], ramp, colors, duration}
 function courseSetup(root, data) {
   courseRoot(root);
   const image = root.querySelector("img");
@@ -30,7 +30,22 @@ function courseSetup(root, data) {
     let at = 0, x = null, y = null;
     const take = () => { const v = new Float32Array(total); for (let i = 0; i < total; i++) v[i] = raw[at++] * unit; return v; };
     m.stages = m.moved.map(([mx, my]) => { if (mx) x = take(); if (my) y = take(); return [x, y]; });
-    m.mass = new Float32Array(courseBytes(m.mass).buffer);
+    m.logBase = new Float32Array(courseBytes(m.logBase).buffer);
+    const nodes = m.n * m.n, dets = new Int16Array(courseBytes(m.logDet).buffer);
+    const rest = new Int16Array(courseBytes(m.excess).buffer);
+    let used = 0;
+    m.before = [new Float32Array(nodes)];                // 앞 층까지의 Σ log|det J|
+    m.det = []; m.excessOf = [];
+    for (let k = 0; k < m.layers; k++) {
+      const det = new Float32Array(nodes), sum = new Float32Array(nodes), extra = m.general[k] ? new Float32Array(nodes) : null;
+      for (let i = 0; i < nodes; i++) {
+        const log = (dets[k * nodes + i] / 32767) * 12;
+        det[i] = Math.exp(log) * (m.flips[k] ? -1 : 1);
+        sum[i] = m.before[k][i] + log;
+        if (extra) extra[i] = (rest[used++] / 32767) * 8;
+      }
+      m.det.push(det); m.before.push(sum); m.excessOf.push(extra);
+    }
     if (m.data) m.data = new Int16Array(courseBytes(m.data).buffer);
     return m;
   };
@@ -58,7 +73,7 @@ function courseSetup(root, data) {
       const name = String(v).replace("-", "−");
       if (Math.abs(px(v) - SIZE / 2) < SIZE * 0.47) {
         c.textAlign = "center"; c.fillText(name, px(v), SIZE - 6);
-        c.textAlign = "left"; if (v) c.fillText(name, 5, py(v) + 7);
+        c.textAlign = "left"; if (v && py(v) < SIZE - 40) c.fillText(name, 5, py(v) + 7);
       }
     }
   };
@@ -101,25 +116,30 @@ function courseSetup(root, data) {
     model.quadrants.forEach((many, q) => { dots(c, 4.4, at, at + many, data.colors[q], 0.85); at += many; });
   };
 
-  // 칸의 확률은 z에서 정해져 변하지 않으므로 밀도 = 확률 / 넓이입니다.
-  const mesh = new Float32Array(20000), bulk = new Float32Array(20000);
+  const mesh = new Float32Array(model.n ** 2);
+  const [fineX, fineY, shade] = [0, 1, 2].map(() => new Float32Array((2 * model.n - 1) ** 2));
   const drawRight = () => {
-    const n = model.n, unit = (2 * model.limit / SIZE) ** 2;
-    mesh.fill(0); bulk.fill(0);
+    const n = model.n, k = Math.min(Math.floor(t), model.layers - 1), tau = t - k;
+    const det = model.det[k], extra = model.excessOf[k];
     let entropy = 0, sum = 0;
-    for (let r = 0; r < n - 1; r++) for (let q = 0; q < n - 1; q++) {
-      const a = r * n + q, b = a + 1, d = a + n + 1, e = a + n;
-      const area = Math.max(Math.abs((x[d] - x[a]) * (y[e] - y[b]) - (x[e] - x[b]) * (y[d] - y[a])) * 0.5 * unit, 1e-12);
-      const m = model.mass[r * (n - 1) + q];
-      for (const i of [a, b, d, e]) { mesh[i] += m; bulk[i] += area; }
-      if (m > 0) { entropy -= m * Math.log(m / area); sum += m; }
+    for (let i = 0; i < n * n; i++) {                     // 식 (3), (4)
+      const trace = 1 + det[i] + (extra ? extra[i] : 0);
+      const here = (1 - tau) ** 2 + tau * (1 - tau) * trace + tau * tau * det[i];
+      mesh[i] = model.logBase[i] - model.before[k][i] - Math.log(Math.abs(here) + 1e-30);
+      const w = Math.exp(model.logBase[i]);
+      entropy -= w * mesh[i]; sum += w;
     }
-    const peak = Math.exp(1 - entropy / sum);
-    for (let i = 0; i < n * n; i++) mesh[i] = Math.min(Math.sqrt(mesh[i] / bulk[i] / peak), 2);
+    const peak = 1 - entropy / sum;
+    // 칸을 둘로 나누어(3차 보간) 심하게 휜 곳에서도 삼각형이 겹치지 않게 합니다.
+    refine(x, n, fineX); refine(y, n, fineY); refine(mesh, n, shade);
+    const m = 2 * n - 1, s = R / SIZE;
+    for (let i = 0; i < m * m; i++) {
+      shade[i] = 204 * Math.exp(Math.min(shade[i] - peak, 2) / 2); fineX[i] *= s; fineY[i] *= s;
+    }
     const p = pixels.data; p.fill(255);
-    for (let r = 0; r < n - 1; r++) for (let q = 0; q < n - 1; q++) {
-      const a = r * n + q;
-      triangle(p, a, a + 1, a + n); triangle(p, a + 1, a + n + 1, a + n);
+    for (let r = 0; r < m - 1; r++) for (let q = 0; q < m - 1; q++) {
+      const a = r * m + q;
+      triangle(p, a, a + 1, a + m); triangle(p, a + 1, a + m + 1, a + m);
     }
     cellContext.putImageData(pixels, 0, 0);
     axes(right);
@@ -137,23 +157,38 @@ function courseSetup(root, data) {
     }
   };
 
+  const refine = (from, n, to) => {
+    const m = 2 * n - 1;
+    const middle = (v, at, step, i) => i === 0 || i === n - 2
+      ? (v[at] + v[at + step]) / 2
+      : (9 * (v[at] + v[at + step]) - v[at - step] - v[at + 2 * step]) / 16;
+    for (let r = 0; r < n; r++) for (let q = 0; q < n; q++) {
+      const at = r * n + q, o = 2 * r * m + 2 * q;
+      to[o] = from[at];
+      if (q < n - 1) to[o + 1] = middle(from, at, 1, q);
+    }
+    for (let r = 0; r < n - 1; r++) for (let q = 0; q < m; q++)
+      to[(2 * r + 1) * m + q] = middle(to, 2 * r * m + q, 2 * m, r);
+  };
+
   const triangle = (p, a, b, c) => {                    // 세 꼭짓점의 농도를 이어 칠합니다.
-    const s = R / SIZE, x0 = x[a] * s, y0 = y[a] * s, x1 = x[b] * s, y1 = y[b] * s, x2 = x[c] * s, y2 = y[c] * s;
+    const x0 = fineX[a], y0 = fineY[a], x1 = fineX[b], y1 = fineY[b], x2 = fineX[c], y2 = fineY[c];
     const area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0);
     if (Math.abs(area) < 1e-9) return;
+    if (shade[a] < 1 && shade[b] < 1 && shade[c] < 1) return;
     const top = Math.max(0, Math.ceil(Math.min(y0, y1, y2) - 0.5)), end = Math.min(R - 1, Math.floor(Math.max(y0, y1, y2) - 0.5));
+    const g1 = ((shade[b] - shade[a]) * (y2 - y0) - (shade[c] - shade[a]) * (y1 - y0)) / area;
+    const g2 = ((shade[c] - shade[a]) * (x1 - x0) - (shade[b] - shade[a]) * (x2 - x0)) / area;
     for (let j = top; j <= end; j++) {
       const yy = j + 0.5;
-      let lo = Infinity, hi = -Infinity;
-      for (const [ux, uy, vx, vy] of [[x0, y0, x1, y1], [x1, y1, x2, y2], [x2, y2, x0, y0]]) {
-        if ((uy <= yy) !== (vy <= yy)) { const h = ux + ((yy - uy) / (vy - uy)) * (vx - ux); lo = Math.min(lo, h); hi = Math.max(hi, h); }
-      }
-      const from = Math.max(0, Math.ceil(lo - 0.5)), to = Math.min(R - 1, Math.floor(hi - 0.5));
-      for (let i = from; i <= to; i++) {
-        const xx = i + 0.5;
-        const w1 = ((xx - x0) * (y2 - y0) - (x2 - x0) * (yy - y0)) / area, w2 = ((x1 - x0) * (yy - y0) - (xx - x0) * (y1 - y0)) / area;
-        const shade = mesh[a] + w1 * (mesh[b] - mesh[a]) + w2 * (mesh[c] - mesh[a]);
-        const color = Math.max(0, Math.min(255, Math.round(shade * 204))) * 3, o = (j * R + i) * 4;
+      let lo = 1e9, hi = -1e9, h;
+      if ((y0 <= yy) !== (y1 <= yy)) { h = x0 + ((yy - y0) / (y1 - y0)) * (x1 - x0); if (h < lo) lo = h; if (h > hi) hi = h; }
+      if ((y1 <= yy) !== (y2 <= yy)) { h = x1 + ((yy - y1) / (y2 - y1)) * (x2 - x1); if (h < lo) lo = h; if (h > hi) hi = h; }
+      if ((y2 <= yy) !== (y0 <= yy)) { h = x2 + ((yy - y2) / (y0 - y2)) * (x0 - x2); if (h < lo) lo = h; if (h > hi) hi = h; }
+      const from = Math.max(0, Math.ceil(lo - 0.5)), to = Math.min(R - 1, Math.ceil(hi - 0.5) - 1);
+      let value = shade[a] + g1 * (from + 0.5 - x0) + g2 * (yy - y0), o = (j * R + from) * 4;
+      for (let i = from; i <= to; i++, o += 4, value += g1) {
+        const color = 3 * (value < 0 ? 0 : value > 255 ? 255 : value | 0);
         p[o] = ramp[color]; p[o + 1] = ramp[color + 1]; p[o + 2] = ramp[color + 2];
       }
     }
