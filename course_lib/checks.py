@@ -44,9 +44,9 @@ def randomise_(module: nn.Module, scale: float = 0.5, seed: int = 0) -> nn.Modul
     return module
 
 
-def _fresh(module: nn.Module, seed: int) -> nn.Module:
+def _fresh(module: nn.Module, seed: int, scale: float = 0.5) -> nn.Module:
     """원본을 건드리지 않도록 복사하여 float64·eval 상태로 만들고 흔듭니다."""
-    return randomise_(copy.deepcopy(module).double().eval(), seed=seed)
+    return randomise_(copy.deepcopy(module).double().eval(), scale, seed)
 
 
 def _require(ok: bool, message: str) -> None:
@@ -80,6 +80,7 @@ def check_flow(
     *,
     out_shape=None,
     randomise: bool = True,
+    scale: float = 0.5,
     batch: int = 4,
     seed: int = 0,
     tolerance: float = 1e-8,
@@ -91,12 +92,13 @@ def check_flow(
     (3) log-det의 모양 ``(B,)``, (4) 항등 변환이 아님, (5) 배치 = 한 줄씩, (6) eval에서 상태 불변을 봅니다.
 
     shape      z 하나의 모양, out_shape x 하나의 모양(다를 때만)
+    scale      흔드는 크기. 포화하는 층(logit 전처리)이 있으면 작게 하여 반올림 오차를 피합니다.
     randomise  False이면 학습이 끝난 매개변수 그대로 확인합니다(노트북에서).
     """
     shape = torch.Size(shape)
     out_shape = torch.Size(shape if out_shape is None else out_shape)
     if randomise:
-        flow = _fresh(flow, seed)
+        flow = _fresh(flow, seed, scale)
     else:
         flow = copy.deepcopy(flow).double().eval()
     before = {k: v.clone() for k, v in flow.state_dict().items()}

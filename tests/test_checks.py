@@ -142,8 +142,12 @@ def test_the_two_dimensional_defect_hides_in_two_dimensions():
 
 def test_identity_at_initialisation_hides_every_defect():
     """마지막 층이 0이면 log-det를 세 배로 틀려도 0입니다. 흔들지 않으면 거절해야 합니다."""
+    broken = TripledLogDet(DIM, (16,), True)
+    torch.nn.init.zeros_(broken.net[-1].weight)
     with pytest.raises(CheckError, match="항등"):
-        check_flow(TripledLogDet(DIM, (16,), True), (DIM,), randomise=False)
+        check_flow(broken, (DIM,), randomise=False)
+    with pytest.raises(CheckError, match="자동미분"):
+        check_flow(broken, (DIM,))
 
 
 def test_check_flow_leaves_the_original_alone():
