@@ -38,7 +38,7 @@ from matplotlib.collections import LineCollection, QuadMesh
 from torch import Tensor
 
 from course_lib.plots import DENSITY, MUTED, PALETTE, blank_figure
-from course_lib.widgets.frame import Stage, TriView, self_contained, slider_view
+from course_lib.widgets.frame import Palette, Stage, TriView, self_contained, slider_view
 
 QUADRANTS = [PALETTE[name] for name in ("blue", "orange", "green", "purple")]
 STEPS_PER_LAYER = 20  # 슬라이더 눈금: 층 하나를 몇 걸음에 지나는가
@@ -256,7 +256,7 @@ class WarpStage:
             self._data = self.right.plot(*path.data.T, "o", animated=True, **style)
         self._stage = Stage(figure, dpi)
         ends = [self._pixels(t) for t in (0, path.layers / 2, path.layers)]
-        self._stage.learn_palette(ends, colors)
+        self._stage.palette = Palette.learn(ends, colors)
 
     def draw(self, t: float, level: int = 1) -> bytes:
         """단계 t의 PNG."""
@@ -395,10 +395,12 @@ class WarpView:
     def __init__(self, paths: Mapping[str, WarpPath]):
         import ipywidgets as widgets
 
-        self._stages = {name: WarpStage(path) for name, path in paths.items()}
+        self._paths = dict(paths)
+        self._stages: dict[str, WarpStage] = {}
+        self._lock = threading.Lock()
         self.menu = widgets.Dropdown(options=list(paths), layout=widgets.Layout(width="240px"))
         extra = [self.menu] if len(paths) > 1 else []
-        layers = self._stage.path.layers
+        layers = self._paths[self.menu.value].layers
         self.box, self.slider, self.picture, self._redraw = slider_view(
             self._draw, steps=layers * STEPS_PER_LAYER, start=layers * STEPS_PER_LAYER, extra=extra
         )
@@ -406,7 +408,11 @@ class WarpView:
 
     @property
     def _stage(self) -> WarpStage:
-        return self._stages[self.menu.value]
+        name = self.menu.value
+        with self._lock:  # 배경은 처음 고를 때 한 번 그립니다
+            if name not in self._stages:
+                self._stages[name] = WarpStage(self._paths[name])
+            return self._stages[name]
 
     def _draw(self, tick: int) -> bytes:
         return self._stage.draw(tick / STEPS_PER_LAYER)
@@ -420,5 +426,7 @@ class WarpView:
 
     def show(self, name: str, path: WarpPath) -> None:
         """모델 하나를 새것으로 바꾸어 그립니다(그린 점으로 학습한 결과를 보일 때)."""
-        self._stages[name] = WarpStage(path)
+        stage = WarpStage(path)
+        with self._lock:
+            self._paths[name], self._stages[name] = path, stage
         self._redraw()

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -33,7 +34,7 @@ class Stage:
         self.canvas.draw()
         figure.set_layout_engine("none")
         self._background = self.canvas.copy_from_bbox(figure.bbox)
-        self._palette: Palette | None = None
+        self.palette: Palette | None = None  # ``png``보다 먼저 정해 둡니다
 
     def pixels(self, artists: Sequence[Artist]) -> np.ndarray:
         """배경 위에 ``artists``를 차례로 그린 RGBA 픽셀 (H, W, 4), uint8."""
@@ -44,14 +45,10 @@ class Stage:
                 artist.draw(renderer)
             return np.array(self.canvas.buffer_rgba())
 
-    def learn_palette(self, frames: Sequence[np.ndarray], colors: int = 256) -> None:
-        """대표 그림 몇 장에서 공통 팔레트를 정합니다. ``png``보다 먼저 한 번 부릅니다."""
-        self._palette = Palette(np.concatenate(frames), colors)
-
     def png(self, pixels: np.ndarray, level: int = 1) -> bytes:
         """팔레트로 줄인 PNG 바이트. ``level``은 압축 세기(0~9)입니다."""
         with self.lock:
-            return self._palette.png(pixels, level)
+            return self.palette.png(pixels, level)
 
 
 class Palette:
@@ -61,12 +58,23 @@ class Palette:
     없고, 두 번째 그림부터는 찾기만 합니다. 흰 바탕은 정확히 흰색으로 남습니다.
     """
 
-    def __init__(self, pixels: np.ndarray, colors: int):
-        image = Image.fromarray(pixels[..., :3])
-        image = image.quantize(colors, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        self.colors = np.array(image.getpalette(), dtype=np.int32).reshape(-1, 3)
+    def __init__(self, colors: np.ndarray):
+        self.colors = np.asarray(colors, dtype=np.int32).reshape(-1, 3)
         self.colors[np.abs(self.colors - 255).sum(1).argmin()] = 255
         self._table = np.full(1 << 18, -1, dtype=np.int16)
+
+    @classmethod
+    def learn(cls, frames: Sequence[np.ndarray], colors: int = 256) -> "Palette":
+        """대표 그림 몇 장에서 ``colors``색을 고릅니다."""
+        image = Image.fromarray(np.concatenate(frames)[..., :3])
+        image = image.quantize(colors, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        return cls(np.array(image.getpalette()))
+
+    @classmethod
+    def ramps(cls, *ends: str, steps: int = 24) -> "Palette":
+        """흰색에서 각 색까지의 단계들."""
+        rows = [np.linspace(255, 255 * np.array(to_rgb(end)), steps) for end in ends]
+        return cls(np.concatenate(rows).round())
 
     def indices(self, pixels: np.ndarray) -> np.ndarray:
         """(H, W, 4) → 색 번호 (H, W), uint8."""
@@ -199,7 +207,7 @@ def slider_view(
     start: int = 0,
     label: str = "단계 t",
     interval: int = 60,
-    max_width: str = "860px",
+    max_width: str = "780px",
     extra: Sequence = (),
 ):
     """슬라이더와 재생 단추를 순수 함수 ``draw(눈금) → PNG``에 잇는 위젯.
@@ -226,3 +234,103 @@ def slider_view(
     bar = widgets.HBox([play, slider], layout=widgets.Layout(width="100%", max_width=max_width))
     box = widgets.VBox([*extra, picture, bar], layout=widgets.Layout(width="100%"))
     return box, slider, picture, redraw
+
+
+def still(picture: bytes, alt: str, note: str = "") -> str:
+    """그림 한 장과 안내 한 줄의 HTML: 커널 없이는 할 수 있는 일이 없는 위젯의 대역."""
+    encoded = base64.b64encode(picture).decode()
+    return (
+        f'<img src="data:image/png;base64,{encoded}" alt="{html_lib.escape(alt)}" '
+        f'style="max-width:min(100%,420px);height:auto;display:block"><p>{html_lib.escape(note)}</p>'
+    )
+
+
+ACTIVATIONS = {
+    "ReLU": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid", "SiLU": "silu",
+    "Softplus": "softplus", "LeakyReLU": "leaky_relu", "ELU": "elu",
+}  # fmt: skip
+
+
+def decoder_player(
+    decoder,
+    shape: tuple[int, int],
+    poster: bytes,
+    *,
+    start: Sequence[float],
+    value_range: tuple[float, float] = (-3.0, 3.0),
+    limits: tuple[float, float] = (0.0, 1.0),
+    names: Sequence[str] | None = None,
+    presets: Mapping[str, Sequence[float]] | None = None,
+    background: bytes | None = None,
+    alt: str = "디코더가 그린 그림",
+    max_parameters: int = 200_000,
+) -> str:
+    """MLP 디코더를 브라우저에서 돌리는 재생기 HTML. 커널 없이 잠재 변수를 움직여 볼 수 있습니다.
+
+    decoder     nn.Sequential(Linear, 활성화, …): z (D,) → 화소 (H·W,). 매개변수 20만 개 이하
+    shape       (H, W)             start   처음 z (D,)
+    value_range 슬라이더의 범위     limits  (흰색이 될 값, 검은색이 될 값)
+    presets     ``{이름: z}``: 누르면 그 z로 갑니다(예: 시험 그림의 부호)
+    background  D = 2일 때 잠재 평면 뒤에 깔 PNG(가로 z₁, 세로 z₂, 범위는 value_range)
+
+    D = 2이면 평면을 끌고, 아니면 슬라이더 D개가 생깁니다. 가중치는 층마다 최댓값으로 나눈 16비트
+    정수로 담으므로 상대 오차는 층마다 3e-5 안팎입니다. 학습한 가중치가 들어가므로 이 HTML을 내보내는
+    셀에는 ``nbval-ignore-output`` 꼬리표를 답니다.
+    ValueError: 옮길 수 없는 층이 있거나, 매개변수가 너무 많거나, 크기가 맞지 않을 때.
+    """
+    layers = _portable_layers(decoder)
+    count = sum(layer["in"] * layer["out"] + layer["out"] for layer in layers)
+    if count > max_parameters:
+        raise ValueError(
+            f"매개변수가 {count:,}개여서 한도 {max_parameters:,}개를 넘습니다. "
+            "작은 디코더를 쓰거나 player로 미리 그린 그림을 넘기세요."
+        )
+    if layers[0]["in"] != len(start) or layers[-1]["out"] != shape[0] * shape[1]:
+        raise ValueError(
+            f"디코더는 {layers[0]['in']}차원을 {layers[-1]['out']}개 화소로 옮기는데 "
+            f"start는 {len(start)}차원, shape는 {tuple(shape)}입니다."
+        )
+    data = {
+        "layers": layers,
+        "shape": list(shape),
+        "limits": list(limits),
+        "range": list(value_range),
+        "start": [float(value) for value in start],
+        "names": list(names or [f"z{i + 1}" for i in range(len(start))]),
+        "presets": [[name, [float(v) for v in z]] for name, z in (presets or {}).items()],
+        "background": base64.b64encode(background).decode() if background else "",
+    }
+    return self_contained("decoder_player.js", data, poster, alt)
+
+
+def _portable_layers(decoder) -> list[dict]:
+    """nn.Sequential의 Linear와 활성화를 JSON에 담을 수 있는 목록으로 옮깁니다."""
+    from torch import nn
+
+    def flat(module):
+        for child in module.children():
+            yield from flat(child) if isinstance(child, nn.Sequential) else [child]
+
+    layers: list[dict] = []
+    for module in flat(decoder):
+        kind = type(module).__name__
+        if isinstance(module, nn.Linear):
+            weight, bias = module.weight.detach().cpu(), module.bias
+            bias = weight.new_zeros(len(weight)) if bias is None else bias.detach().cpu()
+            layer = {"in": weight.shape[1], "out": weight.shape[0], "act": "linear"}
+            for name, scale, value in (("weight", "scale", weight), ("bias", "biasScale", bias)):
+                peak = float(value.abs().max()) or 1.0
+                layer[scale] = peak
+                integers = np.round(value.numpy() / peak * 32767).astype("<i2")
+                layer[name] = base64.b64encode(integers.tobytes()).decode()
+            layers.append(layer)
+        elif kind in ACTIVATIONS and layers and layers[-1]["act"] == "linear":
+            layers[-1]["act"] = ACTIVATIONS[kind]
+        elif not isinstance(module, (nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout)):
+            raise ValueError(
+                f"{kind} 층은 브라우저로 옮길 수 없습니다. Linear와 "
+                f"{', '.join(ACTIVATIONS)}만 쓴 nn.Sequential을 넣으세요."
+            )
+    if not layers:
+        raise ValueError("decoder에 Linear 층이 없습니다. nn.Sequential(Linear, …)을 넣으세요.")
+    return layers
