@@ -274,7 +274,7 @@ class Pinwheel(Toy2D):
 
     name = "바람개비"
     extent = (-5.6, 5.6, -5.6, 5.6)
-    scale = 0.08
+    scale = 0.1
     rate = 0.25
 
     def _sample(self, n, random):
@@ -349,8 +349,8 @@ class _Random:
 
 
 def _bisect(below, low: Tensor, high: Tensor) -> Tensor:
-    """below(θ)가 참에서 거짓으로 바뀌는 θ ∈ [low, high]를 이분법 50번으로 찾습니다."""
-    for _ in range(50):  # 2π/2⁵⁰ ≈ 6·10⁻¹⁵
+    """below(θ)가 참에서 거짓으로 바뀌는 θ ∈ [low, high]를 이분법으로 찾습니다."""
+    for _ in range(36):  # 2π/2³⁶ ≈ 10⁻¹⁰
         middle = (low + high) / 2
         inside = below(middle)
         low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
