@@ -9,8 +9,8 @@ from torch import nn
 class MLP(nn.Sequential):
     """완전연결 신경망: in_dim → hidden[0] → … → out_dim, 은닉층마다 활성화 함수.
 
-    zero_last=True이면 마지막 층을 0으로 시작합니다. 결합층이 항등 변환에서 출발하게 되어
-    깊이 쌓아도 학습 첫머리가 안정됩니다.
+    last_std를 주면 마지막 층의 가중치를 N(0, last_std²)에서, 편향을 0에서 시작합니다. 작은 값이면
+    결합층이 항등에 가까운 변환에서 출발하여, 깊이 쌓아도 학습 첫머리가 안정됩니다.
     """
 
     def __init__(
@@ -20,7 +20,7 @@ class MLP(nn.Sequential):
         out_dim: int,
         activation: type[nn.Module] = nn.ReLU,
         dropout: float = 0.0,
-        zero_last: bool = False,
+        last_std: float | None = None,
     ):
         sizes = [in_dim, *hidden]
         layers: list[nn.Module] = []
@@ -29,7 +29,7 @@ class MLP(nn.Sequential):
             if dropout:
                 layers.append(nn.Dropout(dropout))
         last = nn.Linear(sizes[-1], out_dim)
-        if zero_last:
-            torch.nn.init.zeros_(last.weight)
+        if last_std is not None:
+            torch.nn.init.normal_(last.weight, std=last_std)
             torch.nn.init.zeros_(last.bias)
         super().__init__(*layers, last)
