@@ -81,7 +81,12 @@ class GaussianVAE(LatentVariableModel):
     """
 
     def __init__(
-        self, event_shape, latent_dim: int, encoder: nn.Module, decoder: nn.Module, pixels: nn.Module
+        self,
+        event_shape,
+        latent_dim: int,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        pixels: nn.Module,
     ):
         super().__init__()
         self.event_shape = torch.Size(event_shape)
