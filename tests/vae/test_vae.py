@@ -209,7 +209,7 @@ def test_training_raises_the_bound_and_is_reproducible():
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            history.append(float(loss))
+            history.append(loss.item())
         return history
 
     first, second = run(), run()
