@@ -319,7 +319,7 @@ def test_course_data_is_never_passed_over(tmp_path, monkeypatch, host, cache):
     folder = tmp_path / "data"
     for value in ("", " ", str(folder), str(cache / NAMES[0])):
         monkeypatch.setenv("COURSE_DATA", value)
-        with pytest.raises(DataError, match="COURSE_DATA"):
+        with pytest.raises(DataError, match="COURSE_DATA의 값 .* 폴더가 없습니다"):
             get(host)
     (folder / "set").mkdir(parents=True)
     monkeypatch.setenv("COURSE_DATA", str(folder))
