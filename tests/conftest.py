@@ -6,7 +6,6 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
-import gzip  # noqa: E402
 import random  # noqa: E402
 import shutil  # noqa: E402
 import zlib  # noqa: E402
@@ -16,6 +15,7 @@ import hypothesis  # noqa: E402
 import numpy  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from course_data import check_course_data  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -56,19 +56,6 @@ def chromium() -> str:
         refuse = pytest.fail if CI else pytest.skip
         refuse("Chromium이 없습니다. Chromium이나 Chrome을 설치하십시오.")
     return path
-
-
-def check_course_data() -> Path | None:
-    """COURSE_DATA의 MNIST를 한 줄 읽어 봅니다. 지정하지 않았으면 None을 돌려줍니다."""
-    value = os.environ.get("COURSE_DATA", "")
-    if not value:
-        return None
-    folder = Path(value)
-    path = folder / "mnist" / "t10k-labels-idx1-ubyte"
-    with path.open("rb") if path.exists() else gzip.open(f"{path}.gz") as file:
-        if file.read(4) != b"\x00\x00\x08\x01":
-            raise OSError(f"{folder}/mnist의 파일이 IDX 형식이 아닙니다")
-    return folder
 
 
 def pytest_runtest_setup(item):
