@@ -119,7 +119,7 @@ class Trainer:
         side = widgets.VBox([self.examples, self.button, self.progress, self.message],
                             layout=widgets.Layout(width="240px"))  # fmt: skip
         top = widgets.HBox(
-            [self.pad, side], layout=widgets.Layout(flex_flow="row wrap", gap="16px")
+            [self.pad, side], layout=widgets.Layout(flex_flow="row wrap", grid_gap="8px 16px")
         )
         self.box = widgets.VBox([top, self.warp.box])
         self.thread: threading.Thread | None = None
