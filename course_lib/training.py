@@ -53,7 +53,7 @@ def fit(
     warmup               처음 몇 단계 동안 lr을 0에서부터 곧게 올립니다.
     optimizer            기본값은 Adam(lr). 직접 만든 것을 주면 그 lr에 schedule을 곱합니다.
     max_grad_norm        전체 기울기의 길이를 이 값 이하로 자릅니다.
-    seed                 학습이 쓰는 난수의 씨앗. ``torch.randn``, dropout 등 전역 난수도 학습
+    seed                 학습이 쓰는 난수의 시드. ``torch.randn``, dropout 등 전역 난수도 학습
                          안에서는 이 흐름을 쓰고, 밖의 전역 난수는 건드리지 않습니다.
     state, save_every    상태 파일의 경로와 저장 간격. 파일이 있으면 이어서 학습합니다. 중간에
                          꺼졌다 이어 간 결과는 CPU에서 한 번에 학습한 결과와 비트까지 같습니다.

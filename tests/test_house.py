@@ -231,7 +231,8 @@ def calls_without_encoding(source: str) -> list[int]:
             lines.append(node.lineno)
         if name not in TEXT_CALLS or owner in {"gzip", "zipfile", "Image", "wave", "tarfile", "os"}:
             continue
-        literals = [a.value for a in [*node.args, *given.values()] if isinstance(a, ast.Constant)]
+        parts = [p for a in [*node.args, *given.values()] for p in ast.walk(a)]
+        literals = [p.value for p in parts if isinstance(p, ast.Constant)]
         modes = [v for v in literals if isinstance(v, str) and re.fullmatch(r"[rwaxbt+]{1,4}", v)]
         default_binary = name == "NamedTemporaryFile" and not modes
         positional = (name == "read_text" and node.args) or (
