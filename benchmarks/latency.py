@@ -139,7 +139,7 @@ def measure(changes: int, rounds: int) -> dict:
             page.wait_for_timeout(1000)
             for step in range(rounds * changes + 2):
                 # 처음 두 번은 몸풀기이고, 끝에 부딪히지 않게 방향을 바꾸어 가며 움직입니다.
-                key = "ArrowRight" if (step // 30) % 2 == 0 else "ArrowLeft"
+                key = "ArrowLeft" if (step // 30) % 2 == 0 else "ArrowRight"
                 for index, name in enumerate(NAMES):
                     ms = page.evaluate("([i, k]) => window.latency.change(i, k)", [index, key])
                     if ms is None:
