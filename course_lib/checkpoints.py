@@ -185,7 +185,7 @@ def _tensors(model: nn.Module, half: bool) -> tuple[dict[str, Tensor], dict[str,
         if not isinstance(value, Tensor):
             raise CheckpointError(f"텐서가 아닌 상태는 저장하지 않습니다: {key}")
         place = (value.data_ptr(), value.shape, value.stride(), value.dtype, value.device)
-        if value.numel() and place in seen:
+        if place in seen:
             aliases[key] = seen[place]
             continue
         seen[place] = key

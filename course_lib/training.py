@@ -179,9 +179,7 @@ def _check_arguments(steps, schedule, warmup, save_every) -> None:
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps는 1 이상의 정수여야 하는데 {steps!r}을 받았습니다.")
     if schedule not in ("cosine", "constant"):
-        raise ValueError(
-            f'schedule은 "cosine"이나 "constant"여야 합니다. 받은 값: {schedule!r}.'
-        )
+        raise ValueError(f'schedule은 "cosine"이나 "constant"여야 합니다. 받은 값: {schedule!r}.')
     if not 0 <= warmup < steps:
         raise ValueError(f"warmup은 0 이상, steps({steps}) 미만이어야 합니다. 받은 값: {warmup}.")
     if save_every < 1:

@@ -3,6 +3,7 @@
 import copy
 import errno
 import json
+import os
 import re
 import subprocess
 from collections import Counter
@@ -41,6 +42,8 @@ class Toy(nn.Module):
         shared = torch.arange(6.0)
         self.register_buffer("left", shared[:4])
         self.register_buffer("right", shared[2:])
+        self.register_buffer("front", shared[:2])
+        self.register_buffer("flipped", self.first.weight.detach().t())
         self.register_buffer("order", torch.randperm(5))
         self.register_buffer("flag", torch.tensor([True, False]))
         self.register_buffer("empty", torch.zeros(0, 3))
@@ -206,8 +209,8 @@ def test_too_large(folder, monkeypatch):
 def test_values_that_cannot_be_stored(folder, value, half):
     model = toy(1)
     with torch.no_grad():
-        model.first.weight[1, 2] = value
-    with pytest.raises(CheckpointError, match="first.weight"):
+        model.norm.weight[1] = value
+    with pytest.raises(CheckpointError, match="norm.weight"):
         save_checkpoint(model, "toy", CARD, half=half, measure=lambda m: {"a": 1}, folder=folder)
     assert listing(folder) == {}
 
@@ -418,7 +421,11 @@ def versions(folder):
     return None if log.returncode else Counter(log.stdout.splitlines())
 
 
-def test_versions_are_counted(tmp_path):
+def test_versions_are_counted(tmp_path, monkeypatch):
+    for variable in [key for key in os.environ if key.startswith("GIT_")]:
+        monkeypatch.delenv(variable)  # git hook 안에서 돌아도 바깥 저장소를 건드리지 않습니다.
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     assert versions(tmp_path) is None
     git = ["git", "-c", "user.name=x", "-c", "user.email=x"]
     subprocess.run([*git, "init", "-q"], cwd=tmp_path, check=True)

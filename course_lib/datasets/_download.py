@@ -211,11 +211,7 @@ def _stream(url: str, part: Path, timeout: float) -> None:
     except (OSError, http.client.HTTPException) as error:
         raise _HomeFailed(_reason(error, timeout)) from error
     with response:
-        if response.status == 206:
-            if not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-                part.unlink(missing_ok=True)
-                raise _HomeFailed("서버가 다른 구간을 보냈습니다", again=bool(start))
-        else:
+        if response.status != 206:
             start = 0  # 서버가 Range를 무시하고 처음부터 보냅니다.
         total = None if response.length is None else start + response.length
         with (

@@ -124,7 +124,7 @@ class Host:
         return act
 
     def trickle(self, handler):
-        for byte in self.start(handler):
+        for byte in self.start(handler)[:100]:
             handler.wfile.write(bytes([byte]))
             if self.released.wait(0.02):
                 return

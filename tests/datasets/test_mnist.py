@@ -67,11 +67,12 @@ def test_download_tries_the_homes_in_turn(small, host, second_host, cache, monke
     folder, images, labels = small
     monkeypatch.delenv("COURSE_DATA")
     monkeypatch.setattr(mnist, "HOMES", (host.url + "/", second_host.url + "/"))
-    host.plan = [host.status(403)]
-    second_host.plan = [
-        second_host.reply((folder / f"t10k-{kind}-ubyte.gz").read_bytes())
-        for kind in ("images-idx3", "labels-idx1")
+    good = [
+        (folder / f"t10k-{kind}-ubyte.gz").read_bytes() for kind in ("images-idx3", "labels-idx1")
     ]
+    damaged = good[0][:-8] + bytes(8)  # gzip의 CRC가 틀립니다.
+    host.plan = [host.reply(damaged), host.status(403)]
+    second_host.plan = [second_host.reply(data) for data in good]
     check_loaded(images, labels)
     check_loaded(images, labels)
     assert len(second_host.ranges) == 2
@@ -130,6 +131,18 @@ def test_other_content_of_the_right_shape(small):
     path.write_bytes(gzip.compress(idx(255 - images)))
     with pytest.raises(DataError, match="체크섬 불일치"):
         mnist.load_mnist("test")
+
+
+def test_damaged_download_is_the_fault_of_the_home(small, host, cache, monkeypatch):
+    folder, *_ = small
+    whole = (folder / "t10k-images-idx3-ubyte.gz").read_bytes()
+    monkeypatch.delenv("COURSE_DATA")
+    monkeypatch.setattr(mnist, "HOMES", (host.url + "/",))
+    for damaged in (whole[:-8] + bytes(8), whole[:-9], b"\x1f\x8b" + bytes(50), b"", b"<html>"):
+        host.plan = [host.reply(damaged)]
+        with pytest.raises(DataError, match="받은 내용이 틀립니다"):
+            mnist.load_mnist("test")
+        assert not list(cache.rglob("*.gz")) and not list(cache.rglob("*.part"))
 
 
 def test_gzip_bomb(small, monkeypatch):
@@ -215,8 +228,12 @@ def test_binarised_test_checks_its_hash(small, monkeypatch):
     _, images, _ = small
     with pytest.raises(DataError, match="이진화 결과가 강의의 것과 다릅니다"):
         mnist.binarised_test()
-    np.random.seed(mnist.BINARISATION_SEED)  # 같은 난수열을 얻는 다른 길
-    expected = np.random.rand(*images.shape) < images / 255
+    # 표준 라이브러리의 Mersenne Twister에 같은 상태를 주면 같은 난수열이 나와야 합니다.
+    _, key, position, *_ = np.random.RandomState(mnist.BINARISATION_SEED).get_state()
+    twister = random.Random()
+    twister.setstate((3, (*key.tolist(), position), None))
+    u = np.array([twister.random() for _ in range(images.size)])
+    expected = u.reshape(images.shape) < images / 255
     digest = hashlib.sha256(expected.astype(np.uint8).tobytes()).hexdigest()
     monkeypatch.setattr(mnist, "BINARISED_TEST_SHA256", digest)
     bits = mnist.binarised_test()

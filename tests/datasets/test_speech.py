@@ -44,7 +44,7 @@ def write_zip(path, top="free-spoken-digit-dataset-1.0.10/", extra=True):
         if extra:  # 배포본에는 녹음이 아닌 파일도 있습니다.
             archive.writestr(f"{top}README.md", "about")
             archive.writestr(f"{top}recordings/notes.txt", "about")
-            archive.writestr(f"{top}utils/0_anna_0.wav", b"not a recording")
+            archive.writestr(f"{top}utils/0_anna_50.wav", b"not a recording")
         for (digit, speaker, take), samples in content.items():
             archive.writestr(
                 f"{top}recordings/{digit}_{speaker}_{take}.wav", wav(samples.tobytes())

@@ -1,0 +1,230 @@
+"""실행된 노트북을 네트워크 없이 열리는 HTML 한 파일(문서 또는 슬라이드)로 바꿉니다.
+
+수식은 MathJax 3(SVG), 슬라이드는 reveal.js를 파일 안에 그대로 담습니다. 둘 다 pip로 설치된
+꾸러미(django-static-mathjax, pyreveal)에서 꺼내므로 인터넷도 npm도 필요하지 않습니다.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import re
+from pathlib import Path
+
+import nbformat
+from nbconvert import HTMLExporter
+from nbconvert.exporters.slides import SlidesExporter
+from traitlets.config import Config
+
+__all__ = ["offline_html", "offline_slides"]
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+PROGRESS_BAR = re.compile(r"^[^\n]*\d+%\|[^\n]*\|[^\n]*\[[^\n]*\]\s*$")
+
+
+def _asset(package: str, pip_name: str, path: str) -> str:
+    """pip로 설치된 꾸러미 안의 텍스트 파일 하나."""
+    spec = importlib.util.find_spec(package)
+    file = Path(spec.submodule_search_locations[0], path) if spec else None
+    if file is None or not file.is_file():
+        raise FileNotFoundError(
+            f"{pip_name} 꾸러미가 없어 오프라인 문서를 만들 수 없습니다. "
+            "python3 course.py로 환경을 다시 준비해 주세요."
+        )
+    return file.read_text(encoding="utf-8")
+
+
+def _script(source: str) -> str:
+    # HTML 안에서 </script>가 나오면 스크립트가 거기서 끝나므로 막아 둡니다
+    return "<script>" + source.replace("</script", r"<\/script") + "</script>"
+
+
+MATHJAX_SETUP = r"""
+window.MathJax = {
+  tex: {inlineMath: [['$', '$'], ['\\(', '\\)']], displayMath: [['$$', '$$'], ['\\[', '\\]']],
+        processEscapes: true, processEnvironments: true, tags: 'ams'},
+  svg: {fontCache: 'global'},
+  options: {enableMenu: false, skipHtmlTags: {'[+]': ['svg', 'button', 'select']}},
+};
+"""
+
+FONTS = '"Apple SD Gothic Neo", "Malgun Gothic", "NanumGothic", "Noto Sans KR", "Noto Sans CJK KR"'
+
+STYLE = f"""
+<style>
+:root {{ --jp-content-font-family: system-ui, {FONTS}, sans-serif;
+        --jp-ui-font-family: system-ui, {FONTS}, sans-serif;
+        --jp-code-font-family: "D2Coding", Menlo, Consolas, "DejaVu Sans Mono", "NanumGothicCoding",
+                               {FONTS}, monospace; }}
+.jp-RenderedHTMLCommon {{ word-break: keep-all; overflow-wrap: anywhere; }}
+.jp-RenderedHTMLCommon table {{ font-size: inherit; display: block; overflow-x: auto; }}
+.jp-OutputArea-output img, .jp-RenderedMarkdown img {{ max-width: 100%; height: auto; }}
+.jp-OutputArea-output, .jp-RenderedMarkdown pre {{ overflow-x: auto; }}
+mjx-container[display="true"] {{ overflow-x: auto; overflow-y: hidden; padding: 2px 0; }}
+.jp-RenderedMarkdown pre, .jp-RenderedMarkdown code {{ font-family: var(--jp-code-font-family);
+        font-size: var(--jp-code-font-size); overflow-wrap: normal; }}
+.jp-OutputArea-output.jp-RenderedMarkdown .highlight {{ padding: 6px 10px; overflow-x: auto;
+        background: var(--jp-cell-editor-background); }}
+.jp-OutputArea-output.jp-RenderedMarkdown .highlight pre {{ white-space: pre; margin: 0;
+        background: transparent;
+        line-height: var(--jp-code-line-height); }}
+.source-hidden > summary {{ margin-left: var(--jp-cell-prompt-width); cursor: pointer;
+        color: var(--jp-content-font-color2); }}
+@media (max-width: 600px) {{
+  body.jp-Notebook {{ padding: 0.5em; }}
+  .jp-InputPrompt, .jp-OutputPrompt, .jp-Collapser {{ display: none; }}
+}}
+</style>
+"""
+
+# 접힌 풀이 셀은 HTML에서도 눌러야 펼쳐지게 하고, 그림에는 저장된 대체 텍스트를 답니다
+BLOCKS = """
+{%- block data_png -%}
+{%- set width = output | get_metadata('width', 'image/png') -%}
+<div class="jp-RenderedImage jp-OutputArea-output {{ extra_class }}">
+<img alt="{{ (output | get_metadata('alt', 'image/png') or '그림') | escape_html }}"
+{% if width %}width="{{ width }}"{% endif %}
+src="data:image/png;base64,{{ output.data['image/png'] | replace('\n', '') }}">
+</div>
+{%- endblock data_png -%}
+{%- block input_group -%}
+{%- if cell.metadata.get('jupyter', {}).get('source_hidden') -%}
+<details class="source-hidden"><summary>풀이 보기</summary>{{ super() }}</details>
+{%- else -%}{{ super() }}{%- endif -%}
+{%- endblock input_group -%}
+"""
+
+PAGE = (
+    """
+{%- extends 'lab/index.html.j2' -%}
+{%- block html_head_js -%}{%- endblock -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock -%}
+{%- block html_head_js_mathjax -%}{{ resources.course_mathjax }}{%- endblock -%}
+{%- block html_head_css -%}{{ resources.course_style }}{%- endblock -%}
+"""
+    + BLOCKS
+)
+
+DECK = (
+    """
+{%- extends 'reveal/index.html.j2' -%}
+{%- block header -%}
+<!DOCTYPE html>
+<html lang="ko">
+<head>
+<meta charset="utf-8" />
+<meta name="viewport" content="width=device-width, initial-scale=1.0" />
+<title>{{ nb.metadata.get('title', resources['metadata']['name']) | escape_html }}</title>
+{{ resources.include_css("static/index.css") }}
+{{ resources.include_css("static/theme-light.css") }}
+{%- for css in resources.inlining.css %}<style>{{ css }}</style>{% endfor -%}
+<style>{{ resources.course_reveal_css }}</style>
+{{ resources.course_style }}
+{{ resources.course_mathjax }}
+</head>
+{%- endblock header -%}
+{%- block footer_js -%}
+{{ resources.course_reveal_js }}
+{%- endblock footer_js -%}
+"""
+    + BLOCKS
+)
+
+DECK_STYLE = """
+<style>
+:root { --jp-content-font-size1: 24px; --jp-ui-font-size1: 20px; --jp-code-font-size: 18px;
+        --jp-cell-prompt-width: 0px; }
+html, body.jp-Notebook, main { height: 100%; margin: 0; padding: 0; overflow: hidden; }
+.reveal { font-family: var(--jp-content-font-family); color: #1b1b1b; }
+.reveal .slides { text-align: left; }
+.reveal .slides > section, .reveal .slides > section > section { padding: 0 12px; height: 100%;
+        box-sizing: border-box; overflow-y: auto; }
+.reveal .slides > section.stack { padding: 0; overflow: visible; }
+.reveal .jp-Cell { padding: 2px 0; }
+.reveal .jp-InputPrompt, .reveal .jp-OutputPrompt, .reveal .jp-Collapser { display: none; }
+.reveal .jp-RenderedHTMLCommon { padding-right: 0; line-height: 1.55; }
+.reveal .jp-RenderedHTMLCommon h1 { font-size: 1.9em; }
+.reveal .jp-RenderedHTMLCommon h2 { font-size: 1.5em; }
+.reveal .jp-OutputArea-output img { max-height: 560px; }
+.reveal a.anchor-link { display: none; }
+</style>
+"""
+
+# slides는 숨은 슬라이드의 수식도 미리 그려야 하므로 MathJax가 끝난 뒤에 시작합니다
+DECK_START = """
+window.MathJax.startup.promise.then(() => Reveal.initialize({
+  hash: true, slideNumber: 'c/t', center: false, width: 1100, height: 720, margin: 0.05,
+  transition: 'none', plugins: [RevealNotes],
+}).then(() => window.__deck_ready = true));
+"""
+
+
+def _presentable(nb) -> nbformat.NotebookNode:
+    """정적인 문서에서 뜻이 없는 출력(살아 있는 위젯의 번호, 0 %에 멈춘 진행 막대)을 뺀 사본."""
+    nb = copy.deepcopy(nb)
+    nb.metadata.pop("widgets", None)
+    for cell in nb.cells:
+        kept = []
+        for output in cell.get("outputs", []):
+            data = output.get("data")
+            if data is not None:
+                data.pop(WIDGET_VIEW, None)
+                if set(data) <= {"text/plain"} and PROGRESS_BAR.match(data.get("text/plain", "")):
+                    continue
+            kept.append(output)
+        if cell.cell_type == "code":
+            cell.outputs = kept
+    return nb
+
+
+def _mathjax() -> str:
+    source = _asset("mathjax", "django-static-mathjax", "static/mathjax/es5/tex-svg-full.js")
+    return _script(MATHJAX_SETUP) + _script(source)
+
+
+def _resources(nb, name: str) -> dict:
+    return {"metadata": {"name": nb.metadata.get("title", name)}, "course_mathjax": _mathjax()}
+
+
+def offline_html(nb, name: str, folder: Path) -> str:
+    """노트북 `nb`를 그 자체로 완결된 HTML로 바꿉니다. `folder`는 상대 경로 그림을 찾을 곳입니다."""
+    exporter = HTMLExporter(raw_template=PAGE, embed_images=True, language_code="ko")
+    resources = _resources(nb, name) | {"course_style": STYLE}
+    resources["metadata"]["path"] = str(folder)
+    return exporter.from_notebook_node(_presentable(nb), resources)[0]
+
+
+def offline_slides(nb, name: str, folder: Path) -> str:
+    """`slideshow.slide_type`이 적힌 노트북을 그 자체로 완결된 reveal.js 슬라이드로 바꿉니다.
+
+    slide_type은 slide, subslide, fragment, skip, notes 가운데 하나이고, 비어 있으면 앞 셀과 같은
+    장에 이어집니다. `hide-input` 태그가 붙은 셀은 코드를 빼고 출력만 보여 주고, `solution` 셀은
+    슬라이드에 넣지 않습니다.
+
+    Raises:
+        ValueError: slide나 subslide로 표시된 셀이 하나도 없을 때.
+    """
+    kinds = [cell.metadata.get("slideshow", {}).get("slide_type", "") for cell in nb.cells]
+    if not {"slide", "subslide"} & set(kinds):
+        raise ValueError(
+            f"{name}에는 슬라이드로 표시된 셀이 없습니다. JupyterLab 오른쪽 위의 톱니바퀴에서 "
+            "슬라이드 종류를 골라 주세요."
+        )
+    config = Config()
+    config.TagRemovePreprocessor.enabled = True
+    config.TagRemovePreprocessor.remove_cell_tags = {"solution"}
+    config.TagRemovePreprocessor.remove_input_tags = {"hide-input"}
+    exporter = SlidesExporter(
+        config=config, raw_template=DECK, embed_images=True, language_code="ko"
+    )
+    reveal = [
+        _asset("pyreveal", "pyreveal", f"revealjs/dist/{file}")
+        for file in ("reveal.css", "reveal.js", "plugin/notes.js")
+    ]
+    resources = _resources(nb, name) | {
+        "course_style": STYLE + DECK_STYLE,
+        "course_reveal_css": reveal[0],
+        "course_reveal_js": _script(reveal[1]) + _script(reveal[2]) + _script(DECK_START),
+    }
+    resources["metadata"]["path"] = str(folder)
+    return exporter.from_notebook_node(_presentable(nb), resources)[0]
