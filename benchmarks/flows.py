@@ -74,9 +74,7 @@ def nflows():
             return self.net(x)
 
     sign = torch.where(torch.arange(DIM) % 2 == 0, -1, 1)
-    layers = [
-        AffineCouplingTransform(sign * (-1) ** i, Net) for i in range(COUPLINGS)
-    ]
+    layers = [AffineCouplingTransform(sign * (-1) ** i, Net) for i in range(COUPLINGS)]
     model = Flow(CompositeTransform(layers), StandardNormal([DIM]))
     return model, model.log_prob, model.sample
 

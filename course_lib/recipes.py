@@ -8,11 +8,11 @@
 """
 
 import argparse
+import hashlib
 import json
 import math
 import os
 import platform
-import shlex
 import statistics
 import sys
 import time
@@ -36,9 +36,9 @@ def save_result(
     command: str,
     seeds: Sequence[int],
     seconds: float,
-    folder: Path = RESULTS,
+    folder: Path | None = None,
 ) -> Path:
-    """``folder/NAME.json``에 값과 카드를 씁니다. 다 쓴 다음에 제 이름을 주므로 반쪽 파일은 없습니다.
+    """``data/results/NAME.json``에 값과 카드를 씁니다. 다 쓴 다음에 제 이름을 주므로 반쪽 파일은 없습니다.
 
     command  이 결과를 다시 만드는 명령, seconds  걸린 시간(초, 여러 번에 나누어 했다면 모두 더한 것)
     """
@@ -50,6 +50,7 @@ def save_result(
         "seconds": round(seconds, 1),
     }
     text = json.dumps({"card": card, "values": values}, ensure_ascii=False, indent=1)
+    folder = folder or RESULTS
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     temporary = path.with_name(path.name + ".part")
@@ -58,9 +59,9 @@ def save_result(
     return path
 
 
-def load_result(name: str, folder: Path = RESULTS) -> dict:
+def load_result(name: str, folder: Path | None = None) -> dict:
     """``data/results/NAME.json``의 {"card": …, "values": …}. 없으면 FileNotFoundError."""
-    path = folder / f"{name}.json"
+    path = (folder or RESULTS) / f"{name}.json"
     if not path.exists():
         raise FileNotFoundError(
             f"결과 파일 {path.name}이 없습니다. python -m course_lib.recipes {name}으로 만드세요."
@@ -112,17 +113,160 @@ def run_each(name: str, keys: Sequence[dict], run: Callable[[dict], dict]) -> li
 
 # ── 조리법 ──────────────────────────────────────────────────────────────────────────────────────
 
+STABILITY = {
+    "steps": 2000,
+    "batch": 256,
+    "lr": {"NICE": 3e-3, "RealNVP": 3e-3},
+    "max_grad_norm": 5.0,
+    "test_points": {"moons": 20_000, "banana": 200_000, "checkerboard": 20_000},
+    "digits": {"dropout": 0.2, "alpha": 0.05, "dequantisations": 4},
+}
+
 
 def flow_stability(seeds: Sequence[int]) -> dict:
-    """13장: NICE와 RealNVP가 시드마다 얼마나 고르게 학습되는가(2D 셋과 8×8 숫자)."""
-    raise NotImplementedError
+    """13장: NICE와 RealNVP는 시드가 바뀌어도 고르게 학습되는가. 2D 분포 셋과 8×8 숫자.
+
+    값은 마지막 단계의 시험 NLL(2D는 nats, 숫자는 bits/dim)입니다. 가장 좋은 순간을 고르지 않습니다.
+    """
+    from course_lib.datasets import TOY2D
+
+    keys = [
+        {"data": data, "model": model, "seed": seed, "settings": STABILITY, "code": code_hash()}
+        for data in ("moons", "banana", "checkerboard", "digits")
+        for model in ("NICE", "RealNVP")
+        for seed in seeds
+    ]
+    records = run_each("flow_stability", keys, _stability_run)
+    values: dict = {"settings": STABILITY, "final": {}}
+    for record in records:
+        key = record["key"]
+        row = values["final"].setdefault(key["data"], {}).setdefault(key["model"], {"per_seed": []})
+        row["per_seed"].append(record["nll"])
+    for data, rows in values["final"].items():
+        for row in rows.values():
+            finite = [v for v in row["per_seed"] if v is not None]
+            row["unit"] = "bits/dim" if data == "digits" else "nats"
+            row["diverged"] = len(row["per_seed"]) - len(finite)
+            row["median"] = statistics.median(finite) if finite else None
+            row["worst_minus_median"] = max(finite) - row["median"] if finite else None
+            if data in TOY2D:
+                row["entropy"] = TOY2D[data].entropy
+    values["seconds"] = sum(record["seconds"] for record in records)
+    return values
 
 
-RECIPES: dict[str, tuple[Callable, Sequence[int]]] = {}
+def _stability_run(key: dict) -> dict:
+    from course_lib.datasets import TOY2D
+    from course_lib.flows.nice import NICE
+    from course_lib.flows.realnvp import RealNVP
+    from course_lib.training import TrainingDiverged, fit
+
+    build = {"NICE": NICE, "RealNVP": RealNVP}[key["model"]]
+    torch.manual_seed(key["seed"])
+    if key["data"] == "digits":
+        model, batches, test_nll = _digits_flow(build)
+    else:
+        model, toy = build(2), TOY2D[key["data"]]
+        generator = torch.Generator().manual_seed(10**6)  # 시험 표본은 모든 시드에 같습니다
+        test = toy.sample(STABILITY["test_points"][key["data"]], generator)
+
+        def batches(generator):
+            return toy.sample(STABILITY["batch"], generator)
+
+        def test_nll():
+            return -model.log_prob(test).mean()
+
+    training = fit(
+        model,
+        lambda model, x: -model.log_prob(x).mean(),
+        batches,
+        steps=STABILITY["steps"],
+        lr=STABILITY["lr"][key["model"]],
+        max_grad_norm=STABILITY["max_grad_norm"],
+        seed=key["seed"],
+    )
+    try:
+        for _ in training:
+            pass
+    except TrainingDiverged as error:
+        return {"nll": None, "diverged_at": error.step}
+    with torch.no_grad():
+        nll = float(test_nll())
+    return {"nll": nll if math.isfinite(nll) else None}
+
+
+def _digits_flow(build) -> tuple:
+    """8×8 숫자용 (모델, batches, 시험 bits/dim을 재는 함수). 역양자화와 logit을 거칩니다."""
+    from course_lib.datasets.digits import LEVELS, load_digits_images
+    from course_lib.flows.realnvp import checkerboard_mask
+    from course_lib.training import minibatches
+    from course_lib.units import LogitPreprocess, bits_per_dim, dequantise
+
+    settings = STABILITY["digits"]
+    model = build(
+        64,
+        dropout=settings["dropout"],
+        first=checkerboard_mask(8, 8, 0),
+        preprocess=LogitPreprocess(settings["alpha"]),
+    )
+    images = minibatches(load_digits_images("train+validation")[0], STABILITY["batch"])
+    held_out = load_digits_images("test")[0]
+
+    def batches(generator):
+        return dequantise(images(generator), LEVELS, generator).flatten(1)
+
+    def test_bits():
+        generator = torch.Generator().manual_seed(10**6)
+        log_probs = [
+            model.log_prob(dequantise(held_out, LEVELS, generator).flatten(1))
+            for _ in range(settings["dequantisations"])
+        ]
+        return bits_per_dim(torch.stack(log_probs).mean(), 64, LEVELS)
+
+    return model, batches, test_bits
+
+
+def code_hash() -> str:
+    """flow와 학습 코드의 지문. 코드가 바뀌면 이어서 하지 않고 다시 합니다."""
+    folder = Path(__file__).parent
+    files = ["base.py", "nn.py", "units.py", "training.py", "flows/nice.py", "flows/realnvp.py"]
+    files += ["datasets/toy2d.py", "datasets/digits.py"]
+    text = "".join((folder / file).read_text(encoding="utf-8") for file in files)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+# 이름 → (함수, 기본 시드). 함수는 시드들을 받아 결과 파일의 값을 돌려줍니다.
+RECIPES: dict[str, tuple[Callable[[Sequence[int]], dict], Sequence[int]]] = {
+    "flow_stability": (flow_stability, range(20)),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    raise NotImplementedError
+    parser = argparse.ArgumentParser(
+        prog="python -m course_lib.recipes", description="결과 파일을 처음부터 다시 만듭니다."
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="조리법의 이름")
+    parser.add_argument("--seeds", type=int, nargs="+", help="쓸 시드들(기본값은 조리법마다)")
+    options = parser.parse_args(arguments)
+    if options.name not in RECIPES:
+        if options.name is not None:
+            print(f"{options.name}이라는 조리법은 없습니다.", file=sys.stderr)
+        print("조리법의 이름을 하나 고르세요:")
+        for name, (recipe, _) in RECIPES.items():
+            print(f"  {name:20} {recipe.__doc__.splitlines()[0]}")
+        return 0 if options.name is None else 2
+    torch.set_num_threads(int(os.environ.get("COURSE_THREADS", "1")))
+    recipe, seeds = RECIPES[options.name]
+    command = f"python -m course_lib.recipes {options.name}"
+    if options.seeds is not None:
+        seeds = options.seeds
+        command += " --seeds " + " ".join(map(str, seeds))
+    start = time.perf_counter()
+    values = recipe(seeds)
+    seconds = values.pop("seconds", time.perf_counter() - start)
+    path = save_result(options.name, values, command=command, seeds=seeds, seconds=seconds)
+    print(f"썼습니다: {path.relative_to(DATA.parent)}")
+    return 0
 
 
 if __name__ == "__main__":
