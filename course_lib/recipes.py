@@ -154,7 +154,8 @@ def flow_stability(seeds: Sequence[int]) -> dict:
             row["unit"] = "bits/dim" if data == "digits" else "nats"
             row["diverged"] = len(row["per_seed"]) - len(finite)
             row["median"] = statistics.median(finite) if finite else None
-            row["cpu_seconds"] = statistics.median(s for s in row["cpu_seconds"] if s)
+            seconds = [s for s in row["cpu_seconds"] if s is not None]
+            row["cpu_seconds"] = statistics.median(seconds) if seconds else None
             row["worst_minus_median"] = max(finite) - row["median"] if finite else None
             if data in TOY2D:
                 row["entropy"] = TOY2D[data].entropy

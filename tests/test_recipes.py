@@ -71,7 +71,8 @@ def test_interrupted_experiments_go_on_where_they_stopped(folders):
 
 def test_stability_recipe_in_miniature(folders, monkeypatch):
     tiny = recipes.STABILITY | {
-        "steps": 2,
+        "steps": {"2d": 2, "digits": 2},
+        "warmup": 0,
         "batch": 8,
         "test_points": dict.fromkeys(recipes.STABILITY["test_points"], 50),
     }
@@ -97,7 +98,12 @@ def test_stability_recipe_in_miniature(folders, monkeypatch):
 
 
 def test_divergence_is_counted_not_hidden(folders, monkeypatch):
-    tiny = recipes.STABILITY | {"steps": 30, "batch": 8, "lr": {"NICE": 1e30, "RealNVP": 1e30}}
+    tiny = recipes.STABILITY | {
+        "steps": {"2d": 30, "digits": 30},
+        "warmup": 0,
+        "batch": 8,
+        "lr": {"2d": 1e30, "digits": 1e30},
+    }
     tiny["test_points"] = dict.fromkeys(recipes.STABILITY["test_points"], 50)
     monkeypatch.setattr(recipes, "STABILITY", tiny)
     row = recipes.flow_stability([0])["final"]["moons"]["RealNVP"]
