@@ -3,6 +3,7 @@
 import base64
 import re
 import threading
+import time
 from io import BytesIO
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import nn
 
 from course_lib.plots import PALETTE, blank_figure
 from course_lib.widgets.frame import (
+    DrawAhead,
     Palette,
     Stage,
     TriView,
@@ -132,18 +134,58 @@ def test_stage_draws_moving_parts_over_a_clean_background():
 
 
 def test_slider_draws_at_both_ends_and_in_the_middle():
-    drawn = []
+    modes = []
     box, slider, picture, redraw = slider_view(
-        lambda k: (drawn.append((k, torch.is_inference_mode_enabled())), FRAMES[k])[1], steps=4, start=2
+        lambda k: (modes.append(torch.is_inference_mode_enabled()), FRAMES[k])[1], steps=4, start=2
     )
     for value in (0, 4, 2):
         slider.value = value
         assert picture.value == FRAMES[value]
-    assert [k for k, _ in drawn] == [2, 0, 4, 2] and all(mode for _, mode in drawn)
     worker = threading.Thread(target=redraw)
     worker.start()
     worker.join()
-    assert drawn[-1] == (2, True)
+    assert all(modes) and picture.value == FRAMES[2]
+
+
+def wait_until(done, seconds=10):
+    end = time.monotonic() + seconds
+    while not done() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert done()
+
+
+def test_the_next_picture_is_ready_before_it_is_asked_for():
+    drawn = []
+    ahead = DrawAhead(lambda k: (drawn.append(k), b"%d" % k)[1], steps=9)
+    assert ahead(5) == b"5"
+    wait_until(lambda: drawn == [5, 6])  # 오른쪽으로 왔으니 6
+    assert ahead(6) == b"6" and ahead(5) == b"5"
+    wait_until(lambda: 4 in drawn)  # 왼쪽으로 돌아섰으니 4
+    assert drawn.count(5) == drawn.count(6) == 1
+    ahead(9)
+    ahead(0)
+    time.sleep(0.1)
+    assert all(0 <= k <= 9 for k in drawn)
+
+
+def test_pictures_of_the_old_model_are_forgotten_even_while_one_is_being_drawn():
+    name, started, go = ["옛"], threading.Event(), threading.Event()
+
+    def draw(tick):
+        current = name[0]
+        if current == "옛" and tick == 3:
+            started.set()
+            go.wait(10)
+        return f"{current}{tick}".encode()
+
+    ahead = DrawAhead(draw, steps=9)
+    ahead(2)  # 3을 미리 그리기 시작합니다
+    assert started.wait(10)
+    name[0] = "새"
+    ahead.forget()
+    go.set()
+    wait_until(lambda: ahead._pool._work_queue.empty())
+    assert ahead(3) == "새3".encode()
 
 
 def test_decoder_player_carries_the_weights(small_decoder):
