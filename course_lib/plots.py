@@ -29,7 +29,7 @@ __all__ = [
 
 # 같은 모델은 강의 전체에서 같은 색입니다. 한 그림에서 비교하는 모델끼리는 색이 겹치지 않습니다.
 MODEL_COLORS = {
-    "데이터": MUTED,
+    "데이터": "#3F4650",
     "NICE": PALETTE["orange"],
     "RealNVP": PALETTE["blue"],
     "MAF": PALETTE["green"],

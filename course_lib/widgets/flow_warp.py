@@ -54,12 +54,14 @@ class Mesh:
 
     stages   (M+1, N, N, 2)  격자점이 층마다 옮겨 간 자리
     log_base (N, N)          log p_Z(z), nats
+    weight   (N, N)          격자점이 대표하는 확률, 합은 1
     trace    (M, N, N)       층마다의 tr J_k
     det      (M, N, N)       층마다의 det J_k
     """
 
     stages: np.ndarray
     log_base: np.ndarray
+    weight: np.ndarray
     trace: np.ndarray
     det: np.ndarray
 
@@ -207,8 +209,14 @@ def _mesh(model, side: Tensor) -> Mesh:
     stages, traces, dets = (torch.cat(parts, 1).numpy() for parts in (stages, traces, dets))
     with torch.no_grad():
         log_base = model.base.log_prob(z).reshape(n, n).numpy()
+    spacing = np.gradient(side.numpy())
+    weight = np.exp(log_base) * np.outer(spacing, spacing)
     return Mesh(
-        stages.reshape(-1, n, n, 2), log_base, traces.reshape(-1, n, n), dets.reshape(-1, n, n)
+        stages=stages.reshape(-1, n, n, 2),
+        log_base=log_base,
+        weight=weight / weight.sum(),
+        trace=traces.reshape(-1, n, n),
+        det=dets.reshape(-1, n, n),
     )
 
 
@@ -285,11 +293,10 @@ def density_shade(path: WarpPath, t: float) -> np.ndarray:
     """격자 칸마다의 색 농도 √(p / p*), (N−1, N−1). p* = exp(1 − H(x_t)).
 
     p*는 정규분포라면 정확히 최댓값이고, 밀도의 뾰족한 끝에 흔들리지 않습니다. 엔트로피는
-    z 격자의 확률로 가중한 평균 H = −E[log p(x_t)]입니다.
+    격자점의 확률로 잰 평균 H = −E[log p(x_t)]입니다.
     """
     log_p = path.log_density(t)
-    weight = np.exp(path.fine.log_base)
-    entropy = -float((weight * log_p).sum() / weight.sum())
+    entropy = -float((path.fine.weight * log_p).sum())
     ratio = np.exp(np.minimum(log_p - (1 - entropy), 2.0))
     cells = (ratio[1:, 1:] + ratio[1:, :-1] + ratio[:-1, 1:] + ratio[:-1, :-1]) / 4
     return np.sqrt(cells)

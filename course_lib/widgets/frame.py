@@ -71,10 +71,11 @@ class Palette:
         return cls(np.array(image.getpalette()))
 
     @classmethod
-    def ramps(cls, *ends: str, steps: int = 24) -> "Palette":
-        """흰색에서 각 색까지의 단계들."""
-        rows = [np.linspace(255, 255 * np.array(to_rgb(end)), steps) for end in ends]
-        return cls(np.concatenate(rows).round())
+    def gray_and(cls, accent: str, steps: int = 40) -> "Palette":
+        """흑백 ``steps``단계와 강조색 하나(가장자리를 부드럽게 할 옅은 단계 포함)."""
+        gray = np.repeat(np.linspace(0, 255, steps)[:, None], 3, 1)
+        share = np.linspace(0.35, 1, 5)[:, None]
+        return cls(np.concatenate([gray, 255 * (1 - share + share * np.array(to_rgb(accent)))]).round())
 
     def indices(self, pixels: np.ndarray) -> np.ndarray:
         """(H, W, 4) → 색 번호 (H, W), uint8."""
@@ -245,10 +246,7 @@ def still(picture: bytes, alt: str, note: str = "") -> str:
     )
 
 
-ACTIVATIONS = {
-    "ReLU": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid", "SiLU": "silu",
-    "Softplus": "softplus", "LeakyReLU": "leaky_relu", "ELU": "elu",
-}  # fmt: skip
+ACTIVATIONS = {"ReLU": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid", "SiLU": "silu"}
 
 
 def decoder_player(
