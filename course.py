@@ -275,9 +275,7 @@ def explain(output, failed):
         return re.search("|".join(patterns), output, re.IGNORECASE)
 
     if seen("No space left on device", r"Errno 28\b", r"WinError 112\b", "Disk quota exceeded"):
-        return CourseError(
-            failed + " 디스크가 가득 찼습니다. 공간을 비우고 다시 실행하십시오."
-        )
+        return CourseError(failed + " 디스크가 가득 찼습니다. 공간을 비우고 다시 실행하십시오.")
     if seen("CERTIFICATE_VERIFY_FAILED", "SSLError", "SSLCertVerificationError"):
         return DownloadError(
             failed + " 보안 연결을 확인하지 못했습니다. 컴퓨터의 시각이 맞는지 보고, 학교나 "
@@ -317,10 +315,8 @@ def explain(output, failed):
             "권한이 있는지 확인하십시오."
         )
     last = [line.strip() for line in output.splitlines() if line.strip()][-1:]
-    return CourseError(
-        "%s 자세한 기록은 %s에 있습니다%s"
-        % (failed, LOG.name, " (%s)." % last[0] if last else ".")
-    )
+    log = " 자세한 기록은 %s에 있습니다." % LOG.name if LOG.exists() else ""
+    return CourseError(failed + "".join(" (%s)" % line for line in last) + log)
 
 
 def pip_install(arguments):
@@ -328,33 +324,31 @@ def pip_install(arguments):
     command = [str(venv_python()), "-m", "pip", "install", "--no-input"]
     command += ["--disable-pip-version-check", "-c", "constraints.txt"] + arguments
     lines = []
-    with open(str(LOG), "a", encoding="utf-8", errors="replace") as log:
-        log.write("$ pip install %s\n" % " ".join(arguments))
-        process = subprocess.Popen(
-            command,
-            cwd=str(ROOT),
-            env=child_env(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+    process = subprocess.Popen(
+        command,
+        cwd=str(ROOT),
+        env=child_env(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    with process, open(str(LOG), "a", encoding="utf-8") as log:
         try:
+            log.write("$ pip install %s\n" % " ".join(arguments))
             for raw in process.stdout:
-                line = raw.decode("utf-8", "replace").rstrip()
-                lines.append(line)
-                log.write(line + "\n")
-                show_progress(line)
-            return process.wait(), "\n".join(lines)
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                process.wait()
+                lines.append(raw.decode("utf-8", "replace").rstrip())
+                log.write(lines[-1] + "\n")
+                show_progress(lines[-1])
+        except BaseException:
+            process.terminate()
+            raise
+    return process.returncode, "\n".join(lines)
 
 
 def show_progress(line):
-    found = re.match(r"\s*Downloading (\S+?)(?:\.metadata)? \((.+)\)$", line)
-    if found and ".metadata" not in line:
-        say("  받는 중: %s (%s)" % (found.group(1).split("/")[-1], found.group(2)))
+    found = re.match(r"\s*Downloading \S*?([^/\s-]+-[^/\s-]+)\S*\.whl \((.+[MG]B)\)$", line)
+    if found:
+        say("  받는 중: %s (%s)" % found.groups())
     elif line.startswith("Installing collected packages:"):
         say("  설치하는 중: 패키지 %d개" % (line.count(",") + 1))
 
@@ -541,8 +535,7 @@ def main(arguments):
         check_python()
         if arguments[0] not in VERBS:
             raise CourseError(
-                "`%s`라는 명령은 없습니다. 쓸 수 있는 명령: %s."
-                % (arguments[0], ", ".join(VERBS))
+                "`%s`라는 명령은 없습니다. 쓸 수 있는 명령: %s." % (arguments[0], ", ".join(VERBS))
             )
         child_env()
         ensure_environment()

@@ -45,7 +45,7 @@ class Logistic(Distribution):
     def variance(self) -> Tensor:
         return (self.scale * math.pi) ** 2 / 3
 
-    def rsample(self, sample_shape=torch.Size()) -> Tensor:
+    def rsample(self, sample_shape=()) -> Tensor:
         # 역 CDF: u ~ U(0, 1)이면 logit(u)는 로지스틱 분포를 따릅니다. 0과 1은 잘라 냅니다.
         shape = self._extended_shape(sample_shape)
         u = torch.rand(shape, dtype=self.loc.dtype, device=self.loc.device)

@@ -61,7 +61,8 @@ DENSITY = LinearSegmentedColormap.from_list(
     "course_density", ["#FFFFFF", "#D6EAF6", "#7CC0E8", "#0072B2", "#06325A", "#021527"]
 )
 DIVERGING = LinearSegmentedColormap.from_list(
-    "course_diverging", ["#06325A", "#0072B2", "#BFDDF0", "#FFFFFF", "#F6CFA9", "#D55E00", "#6B2D00"]
+    "course_diverging",
+    ["#06325A", "#0072B2", "#BFDDF0", "#FFFFFF", "#F6CFA9", "#D55E00", "#6B2D00"],
 )
 SCALE = 100  # 1인치를 화면의 몇 CSS 픽셀로 보일지
 SHARP = 1.75  # CSS 픽셀 하나에 넣는 그림 픽셀 수: 고해상도 화면과 프로젝터에서 글자가 또렷합니다

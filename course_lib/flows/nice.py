@@ -1,4 +1,4 @@
-"""NICE: 더하기 결합층으로 만드는 가역 신경망.
+"""NICE: 덧셈 결합층으로 만드는 가역 신경망.
 
 Dinh, Krueger, Bengio, "NICE: Non-linear Independent Components Estimation", 2014, arXiv 1410.8516.
 
@@ -60,7 +60,7 @@ class Coupling(Flow):
 
 
 class AdditiveCoupling(Coupling):
-    """더하기 결합층, NICE 3.2절.
+    """덧셈 결합층, NICE 3.2절.
 
     forward: x_a = z_a, x_b = z_b + m(z_a)        log|det ∂x/∂z| = 0
     inverse: z_a = x_a, z_b = x_b − m(x_a)        log|det ∂z/∂x| = 0
@@ -131,7 +131,7 @@ def regroup(dim: int, first: Tensor | None = None) -> list[Flow]:
 
 
 class NICE(FlowModel):
-    """NICE 모델: Rescale → 더하기 결합층 여러 개(두 묶음을 번갈아 바꿈) → 원래 자리로.
+    """NICE 모델: Rescale → 덧셈 결합층 여러 개(두 묶음을 번갈아 바꿈) → 원래 자리로.
 
     dim        데이터 차원 D
     couplings  결합층의 수. 모든 차원이 서로 영향을 주려면 셋 이상이 필요합니다(4장).

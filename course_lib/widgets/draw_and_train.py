@@ -94,7 +94,9 @@ def draw_and_train(
     trainer = Trainer(model, fit, steps=steps, example=example, seed=seed)
     poster = png(scatter2d(example_points(example), limits=LIMITS, title=f"그린 점: {example}"))
     note = "노트북을 실행하면 여기에 점을 그리고 학습시킬 수 있습니다."
-    return TriView(trainer.box, still(poster, "점을 그려 학습하는 위젯", note), poster, "그려서 학습하기")
+    return TriView(
+        trainer.box, still(poster, "점을 그려 학습하는 위젯", note), poster, "그려서 학습하기"
+    )
 
 
 class Trainer:
@@ -116,7 +118,9 @@ class Trainer:
         self.warp = WarpView({"": warp_path(model, **self._light)})
         side = widgets.VBox([self.examples, self.button, self.progress, self.message],
                             layout=widgets.Layout(width="240px"))  # fmt: skip
-        top = widgets.HBox([self.pad, side], layout=widgets.Layout(flex_flow="row wrap", gap="16px"))
+        top = widgets.HBox(
+            [self.pad, side], layout=widgets.Layout(flex_flow="row wrap", gap="16px")
+        )
         self.box = widgets.VBox([top, self.warp.box])
         self.thread: threading.Thread | None = None
         self._stop = threading.Event()
@@ -152,7 +156,9 @@ class Trainer:
                 recent = [*recent[-19:], state["loss"]]
                 if done % 20 == 0 or done == self.steps:
                     self.progress.value = done
-                    self._say(f"{done} / {self.steps} 단계<br>음의 로그우도 {np.mean(recent):.2f} nats")
+                    self._say(
+                        f"{done} / {self.steps} 단계<br>음의 로그우도 {np.mean(recent):.2f} nats"
+                    )
                 if done in shows:
                     self.warp.show("", warp_path(model, points, **self._light))
                 if self._stop.is_set():

@@ -17,7 +17,7 @@ from course_lib.datasets._download import DataError, obtain
 BODY = random.Random(0).randbytes(200_000)
 HALF = len(BODY) // 2
 NAMES = ("set/file.bin",)
-TIMEOUT = 0.3
+TIMEOUT = 0.5  # 멈춘 서버를 기다리는 시간
 
 
 def read(path):
@@ -27,7 +27,7 @@ def read(path):
     return data
 
 
-def get(*hosts, timeout=TIMEOUT):
+def get(*hosts, timeout=10):
     return obtain(NAMES, [host.url for host in hosts], read, timeout=timeout)
 
 
@@ -100,15 +100,15 @@ def test_unknown_address(cache, monkeypatch):
 def test_stall(host, second_host, cache, count):
     host.plan = [host.stall(count)]
     start = time.monotonic()
-    assert get(host, second_host) == BODY
+    assert get(host, second_host, timeout=TIMEOUT) == BODY
     assert time.monotonic() - start < 10 * TIMEOUT
     assert files(cache) == ["file.bin"]  # 첫 주소에서 받다 만 조각도 치웁니다.
 
 
 def test_stall_is_reported(host):
     host.plan = [host.stall(0)]
-    with pytest.raises(DataError, match="0.3초 동안 응답이 없습니다"):
-        get(host)
+    with pytest.raises(DataError, match="0.5초 동안 응답이 없습니다"):
+        get(host, timeout=TIMEOUT)
 
 
 def test_trickle(host, monkeypatch):
@@ -117,7 +117,7 @@ def test_trickle(host, monkeypatch):
     host.plan = [host.trickle]
     start = time.monotonic()
     with pytest.raises(DataError, match="너무 느려"):
-        get(host)
+        get(host, timeout=TIMEOUT)
     assert time.monotonic() - start < 10 * TIMEOUT
 
 
@@ -290,9 +290,7 @@ def test_interrupt_keeps_the_part_and_the_next_run_resumes(host, cache, monkeypa
 def test_two_at_once_download_once(host):
     host.plan = [host.slow_then_serve]
     results = []
-    threads = [
-        threading.Thread(target=lambda: results.append(get(host, timeout=5))) for _ in range(3)
-    ]
+    threads = [threading.Thread(target=lambda: results.append(get(host))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -172,11 +172,11 @@ def interactive_output(nb):
 
 
 def machine_path(nb):
-    nb.cells[2].outputs = [stdout("/home/someone/course/data")]
+    nb.cells[2].outputs = [stdout("/" + "home/someone/course/data")]
 
 
 def windows_path(nb):
-    nb.cells[0].source += r" C:\Users\someone"
+    nb.cells[0].source += " C:" + r"\Users\someone"
 
 
 def svg(nb):

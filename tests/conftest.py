@@ -1,0 +1,78 @@
+"""모든 시험이 함께 쓰는 것: 스레드 하나, 시험마다 정해진 시드, Chromium, 실제 데이터."""
+
+import os
+
+# torch와 numpy를 불러오기 전에 정해야 듣습니다.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
+import random  # noqa: E402
+import shutil  # noqa: E402
+import zlib  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import hypothesis  # noqa: E402
+import numpy  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from course_data import check_course_data  # noqa: E402
+
+torch.set_num_threads(1)
+
+CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+
+hypothesis.settings.register_profile(
+    "course", deadline=None, max_examples=25, derandomize=CI, print_blob=True
+)
+hypothesis.settings.load_profile("course")
+
+
+@pytest.fixture(autouse=True)
+def _seed(request):
+    """시험마다 다르지만 실행할 때마다 같은 시드를 줍니다."""
+    seed = zlib.crc32(request.node.nodeid.encode("utf-8"))
+    random.seed(seed)
+    numpy.random.seed(seed)  # noqa: NPY002
+    torch.manual_seed(seed)
+
+
+def find_chromium() -> str | None:
+    """이 컴퓨터에 설치된 Chromium 계열 브라우저의 경로."""
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
+    on_path = next(filter(None, map(shutil.which, names)), None)
+    places = [Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")]
+    for variable in ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA"):
+        if base := os.environ.get(variable):
+            places.append(Path(base) / "Google/Chrome/Application/chrome.exe")
+            places.append(Path(base) / "Microsoft/Edge/Application/msedge.exe")
+    return on_path or next((str(place) for place in places if place.is_file()), None)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Chromium의 경로. 없으면 건너뛰지만 CI에서는 실패합니다. root라면 --no-sandbox로 여십시오."""
+    path = find_chromium()
+    if path is None:
+        refuse = pytest.fail if CI else pytest.skip
+        refuse("Chromium이 없습니다. Chromium이나 Chrome을 설치하십시오.")
+    return path
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("data") is None:
+        return
+    try:
+        folder = check_course_data()
+    except OSError as error:
+        pytest.fail(f"COURSE_DATA를 읽을 수 없습니다: {error}")
+    if folder is None:
+        pytest.skip("COURSE_DATA를 지정하지 않았습니다.")
+
+
+@pytest.fixture(scope="session")
+def course_data() -> Path:
+    """실제 데이터 폴더. `data` 표시가 있는 시험에서 씁니다."""
+    folder = check_course_data()
+    if folder is None:
+        pytest.skip("COURSE_DATA를 지정하지 않았습니다.")
+    return folder
