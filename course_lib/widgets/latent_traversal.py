@@ -12,7 +12,7 @@ import torch
 from PIL import Image as PillowImage
 from torch import Tensor, nn
 
-from course_lib.plots import INK, PALETTE, blank_figure, encode_png
+from course_lib.plots import INK, blank_figure, encode_png
 from course_lib.vae.vae import BernoulliPixels, GaussianVAE
 from course_lib.widgets.frame import TriView, decoder_player, player
 from course_lib.widgets.latent_interpolation import spherical
