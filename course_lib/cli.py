@@ -20,8 +20,6 @@ from pathlib import Path
 
 import nbformat
 import yaml
-from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
@@ -90,7 +88,7 @@ def _dumps(nb) -> str:
 # ---------------------------------------------------------------------------- 실행
 
 
-def _environment(**more: str) -> dict[str, str]:
+def kernel_environment(**more: str) -> dict[str, str]:
     """같은 컴퓨터에서 언제나 같은 숫자가 나오게 하는 환경 변수."""
     threads = os.environ.get("COURSE_THREADS", "1")
     fixed = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
@@ -101,11 +99,9 @@ def _environment(**more: str) -> dict[str, str]:
 def execute(nb, folder: Path, allow_errors: bool = False, **environment: str):
     """새 커널에서 위에서 아래로 실행한 사본을 돌려줍니다. 커널은 지금의 파이썬입니다."""
     nb = copy.deepcopy(nb)
-    # kernel_dirs를 비우면 사용자 폴더의 다른 python3 커널이 끼어들지 못합니다
-    manager = AsyncKernelManager(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
     client = NotebookClient(
         nb,
-        km=manager,
+        kernel_name="python3",
         timeout=CELL_TIMEOUT,
         allow_errors=allow_errors,
         store_widget_state=False,
@@ -114,9 +110,11 @@ def execute(nb, folder: Path, allow_errors: bool = False, **environment: str):
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(folder)}},
     )
-    client.owns_km = True  # 끝나면 커널도 함께 닫습니다
+    client.create_kernel_manager()
+    # 비워 두면 사용자 폴더에 있는 다른 python3 커널이 끼어들지 못합니다
+    client.km.kernel_spec_manager.kernel_dirs = []
     try:
-        client.execute(env=_environment(**environment))
+        client.execute(env=kernel_environment(**environment))
     except CellExecutionError as error:
         broken = next(i for i, cell in enumerate(nb.cells) if _errors(cell))
         raise CourseError(
@@ -173,7 +171,7 @@ def nbval(paths: list[Path], *options: str) -> int:
     command += [f"--nbval-sanitize-with={ROOT / 'tests' / 'notebooks' / 'sanitize.cfg'}"]
     command += [f"--nbval-cell-timeout={CELL_TIMEOUT}", "-q", "-p", "no:cacheprovider", *options]
     command += [str(path) for path in paths]
-    return subprocess.run(command, env=_environment(), cwd=ROOT).returncode
+    return subprocess.run(command, env=kernel_environment(), cwd=ROOT).returncode
 
 
 def author(path: Path) -> int:

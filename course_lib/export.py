@@ -14,7 +14,6 @@ from pathlib import Path
 import nbformat
 from nbconvert import HTMLExporter
 from nbconvert.exporters.slides import SlidesExporter
-from traitlets.config import Config
 
 __all__ = ["offline_html", "offline_slides"]
 
@@ -210,13 +209,12 @@ def offline_slides(nb, name: str, folder: Path) -> str:
             f"{name}에는 슬라이드로 표시된 셀이 없습니다. JupyterLab 오른쪽 위의 톱니바퀴에서 "
             "슬라이드 종류를 골라 주세요."
         )
-    config = Config()
-    config.TagRemovePreprocessor.enabled = True
-    config.TagRemovePreprocessor.remove_cell_tags = {"solution"}
-    config.TagRemovePreprocessor.remove_input_tags = {"hide-input"}
-    exporter = SlidesExporter(
-        config=config, raw_template=DECK, embed_images=True, language_code="ko"
-    )
+    nb = _presentable(nb)
+    nb.cells = [cell for cell in nb.cells if "solution" not in cell.metadata.get("tags", [])]
+    for cell in nb.cells:
+        if "hide-input" in cell.metadata.get("tags", []):
+            cell.metadata["transient"] = {"remove_source": True}
+    exporter = SlidesExporter(raw_template=DECK, embed_images=True, language_code="ko")
     reveal = [
         _asset("pyreveal", "pyreveal", f"revealjs/dist/{file}")
         for file in ("reveal.css", "reveal.js", "plugin/notes.js")
@@ -227,4 +225,4 @@ def offline_slides(nb, name: str, folder: Path) -> str:
         "course_reveal_js": _script(reveal[1]) + _script(reveal[2]) + _script(DECK_START),
     }
     resources["metadata"]["path"] = str(folder)
-    return exporter.from_notebook_node(_presentable(nb), resources)[0]
+    return exporter.from_notebook_node(nb, resources)[0]

@@ -42,11 +42,9 @@ def setup() -> int:
     torch.manual_seed(seed)
     shell = get_ipython()
     if shell is not None and getattr(shell, "kernel", None) is not None:
-        # 형식을 먼저 정해야 %matplotlib inline이 글꼴 설정을 되돌리지 않습니다
-        from matplotlib_inline.backend_inline import set_matplotlib_formats
-
+        # 글꼴보다 먼저 해야 합니다. inline은 켜질 때 matplotlib의 설정을 되돌립니다
         shell.run_line_magic("matplotlib", "inline")
-        set_matplotlib_formats("png")
+        shell.run_line_magic("config", "InlineBackend.figure_formats = {'png'}")
     use_course_font()
     return seed
 

@@ -29,7 +29,7 @@ __all__ = [
 
 # 같은 모델은 강의 전체에서 같은 색입니다. 한 그림에서 비교하는 모델끼리는 색이 겹치지 않습니다.
 MODEL_COLORS = {
-    "데이터": MUTED,
+    "데이터": "#3F4650",
     "NICE": PALETTE["orange"],
     "RealNVP": PALETTE["blue"],
     "MAF": PALETTE["green"],
@@ -150,7 +150,8 @@ def scatter2d(
         if value.ndim != 2 or value.shape[1] != 2:
             raise ValueError(f"점의 모양은 (N, 2)여야 하는데 {value.shape}을 받았습니다: {name!r}")
     limits = limits or _limits(np.concatenate(list(panels.values())))
-    figure, axes = _row_of_panels(len(panels))
+    aspect = (limits[3] - limits[2]) / (limits[1] - limits[0])
+    figure, axes = _row_of_panels(len(panels), aspect=aspect)
     for index, (axis, (name, value)) in enumerate(zip(axes, panels.items(), strict=True)):
         size = float(np.clip(6000 / max(len(value), 1), 4, 26))
         if labels is None:
@@ -197,7 +198,8 @@ def density2d(
     색은 칸마다 최댓값으로 나눈 √밀도입니다. 제곱근을 쓰면 옅은 꼬리도 보입니다.
     """
     panels = _panels(log_prob, title)
-    figure, axes = _row_of_panels(len(panels))
+    aspect = (limits[3] - limits[2]) / (limits[1] - limits[0])
+    figure, axes = _row_of_panels(len(panels), aspect=aspect)
     for axis, (name, function) in zip(axes, panels.items(), strict=True):
         function = getattr(function, "log_prob", function)
         _, _, density = density_grid(function, limits, resolution)
@@ -293,7 +295,8 @@ def curves(
     for name, level in (reference or {}).items():
         axis.axhline(level, color=INK, linestyle=(0, (4, 3)), linewidth=1.2)
         axis.annotate(name, (1, level), (0, 3), xycoords=("axes fraction", "data"),
-                      textcoords="offset points", ha="right", va="bottom", fontsize=10)  # fmt: skip
+                      textcoords="offset points", ha="right", va="bottom", fontsize=10,
+                      bbox={"fc": "white", "alpha": 0.75, "lw": 0, "pad": 1})  # fmt: skip
     if log_y:
         axis.set_yscale("log")
     if ylim:
@@ -431,12 +434,15 @@ def _array(value) -> np.ndarray:
     return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
 
 
-def _row_of_panels(count: int, label_space: float = 0.35) -> tuple[Figure, np.ndarray]:
+def _row_of_panels(
+    count: int, label_space: float = 0.35, aspect: float = 1.0
+) -> tuple[Figure, np.ndarray]:
+    """칸 ``count``개를 한 줄에 셋까지 놓습니다. ``aspect``는 칸 하나의 높이/너비입니다."""
     columns = min(count, 3)
     rows = -(-count // columns)
     width = {1: 4.6, 2: 7.2, 3: 9.0}[columns]
     side = width / columns
-    figure, axes = new_figure(rows, columns, width=width, height=rows * (side + label_space))
+    figure, axes = new_figure(rows, columns, width=width, height=rows * (side * aspect + label_space))
     for axis in axes.ravel()[count:]:
         axis.set_visible(False)
     return figure, axes.ravel()[:count]

@@ -12,6 +12,7 @@ import errno
 import json
 import math
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -77,8 +78,8 @@ def fit(
     for step in range(done + 1, steps + 1):
         if not model.training:
             model.train()
-        with randomness as generator:
-            batch = batches(generator)
+        with randomness:
+            batch = batches(randomness.generator)
             optimizer.zero_grad()
             value = loss(model, batch)
             _check_scalar(value)
@@ -216,19 +217,32 @@ def _diverged(metrics: dict, batch, lr: float) -> TrainingDiverged:
 
 
 class _OwnRandomness:
-    """학습만의 난수 흐름. with 안에서는 torch의 전역 CPU 난수가 이 흐름이 됩니다."""
+    """학습만의 난수 흐름 둘: 배치용 generator, 그리고 with 안에서 쓰는 전역 CPU 난수(dropout 등).
+
+    전역 난수는 스레드가 함께 쓰므로, 위젯처럼 다른 스레드에서 학습할 때는 바꿔 끼우지 않습니다.
+    """
 
     def __init__(self, seed: int):
-        self.inner = torch.Generator().manual_seed(seed).get_state()
+        self.generator = torch.Generator().manual_seed(seed)
+        self.inner = torch.Generator().manual_seed(seed + 2**40).get_state()
 
-    def __enter__(self) -> torch.Generator:
-        self._outer = torch.get_rng_state()
-        torch.set_rng_state(self.inner)
-        return torch.default_generator
+    def __enter__(self) -> None:
+        self._alone = threading.current_thread() is threading.main_thread()
+        if self._alone:
+            self._outer = torch.get_rng_state()
+            torch.set_rng_state(self.inner)
 
     def __exit__(self, *_) -> None:
-        self.inner = torch.get_rng_state()
-        torch.set_rng_state(self._outer)
+        if self._alone:
+            self.inner = torch.get_rng_state()
+            torch.set_rng_state(self._outer)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"generator": self.generator.get_state(), "inner": self.inner}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.generator.set_state(state["generator"])
+        self.inner = state["inner"]
 
 
 class _State:
@@ -290,7 +304,7 @@ class _State:
                         f"{self.settings['optimizer']}의 상태({name})는 파일로 저장할 수 없습니다. "
                         "state 없이 학습하거나 Adam, SGD를 쓰세요."
                     )
-        tensors["randomness"] = self.randomness.inner
+        tensors |= {f"randomness.{k}": v for k, v in self.randomness.state_dict().items()}
         if hasattr(self.batches, "state_dict"):
             tensors |= {f"batches.{k}": v for k, v in self.batches.state_dict().items()}
         return tensors
@@ -313,7 +327,7 @@ class _State:
         for key, ours in self.settings.items():
             if settings.get(key) != ours:
                 self._refuse(f"{key}가 {settings.get(key)!r}인데 지금은 {ours!r}입니다")
-        parts = {"model": {}, "optimizer": {}, "batches": {}}
+        parts = {"model": {}, "optimizer": {}, "batches": {}, "randomness": {}}
         for name, tensor in tensors.items():
             part, _, rest = name.partition(".")
             if part in parts:
@@ -334,7 +348,7 @@ class _State:
             optimizer_state.setdefault(int(index), {})[key] = tensor
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": optimizer_state, "param_groups": groups})
-        self.randomness.inner = tensors["randomness"]
+        self.randomness.load_state_dict(parts["randomness"])
         return step
 
     def _refuse(self, difference: str):

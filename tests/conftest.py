@@ -1,4 +1,4 @@
-"""모든 시험이 함께 쓰는 것: 스레드 하나, 시험마다 정해진 시드, Chromium, 실제 데이터."""
+"""모든 시험이 함께 쓰는 것: 스레드 하나, 시험마다 정해진 시드, 실제 데이터."""
 
 import os
 
@@ -7,7 +7,6 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 import random  # noqa: E402
-import shutil  # noqa: E402
 import zlib  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -34,28 +33,6 @@ def _seed(request):
     random.seed(seed)
     numpy.random.seed(seed)  # noqa: NPY002
     torch.manual_seed(seed)
-
-
-def find_chromium() -> str | None:
-    """이 컴퓨터에 설치된 Chromium 계열 브라우저의 경로."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
-    on_path = next(filter(None, map(shutil.which, names)), None)
-    places = [Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")]
-    for variable in ("PROGRAMFILES", "PROGRAMFILES(X86)", "LOCALAPPDATA"):
-        if base := os.environ.get(variable):
-            places.append(Path(base) / "Google/Chrome/Application/chrome.exe")
-            places.append(Path(base) / "Microsoft/Edge/Application/msedge.exe")
-    return on_path or next((str(place) for place in places if place.is_file()), None)
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    """Chromium의 경로. 없으면 건너뛰지만 CI에서는 실패합니다. root라면 --no-sandbox로 여십시오."""
-    path = find_chromium()
-    if path is None:
-        refuse = pytest.fail if CI else pytest.skip
-        refuse("Chromium이 없습니다. Chromium이나 Chrome을 설치하십시오.")
-    return path
 
 
 def pytest_runtest_setup(item):

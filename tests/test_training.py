@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import pytest
@@ -46,13 +47,13 @@ def test_learns_and_reports_every_step():
 
 
 def test_equals_a_hand_written_adam_loop():
-    model, ours = net(dropout=0.3), net(dropout=0.3)
-    torch.manual_seed(5)
+    model, ours = net(), net()
+    generator = torch.Generator().manual_seed(5)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     for k in range(30):
         optimizer.param_groups[0]["lr"] = 1e-2 * (1 + math.cos(math.pi * k / 30)) / 2
         optimizer.zero_grad()
-        squared_error(model, regression(None)).backward()
+        squared_error(model, regression(generator)).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         optimizer.step()
     list(fit(ours, squared_error, regression, steps=30, lr=1e-2, max_grad_norm=0.5, seed=5))
@@ -104,6 +105,33 @@ def test_fit_leaves_the_global_generator_alone():
     with pytest.raises(ZeroDivisionError):
         list(fit(model, lambda m, b: torch.randn(1 // 0), regression, steps=3))
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_training_thread_never_touches_the_global_generator():
+    """위젯은 다른 스레드에서 학습합니다. 그동안 셀이 정한 시드가 사라지면 안 됩니다."""
+    before = None
+
+    def run():
+        nonlocal before
+        for metrics in fit(net(), squared_error, regression, steps=5):
+            if metrics["step"] == 1:
+                before = torch.get_rng_state()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_global_randomness_inside_the_loss_follows_the_seed():
+    def noisy(model, batch):
+        return squared_error(model, batch) * torch.rand(())
+
+    def run(seed):
+        torch.manual_seed(int(torch.randint(10**6, ())))
+        return [m["loss"] for m in fit(net(), noisy, regression, steps=4, seed=seed)]
+
+    assert run(1) == run(1) != run(2)
 
 
 @pytest.mark.parametrize("make", ["adam", "sgd", "sgd-momentum"])

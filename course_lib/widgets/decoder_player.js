@@ -8,8 +8,7 @@ function courseSetup(root, data) {
   const layers = data.layers.map((l) => ({ ...l, weight: numbers(l.weight, l.scale), bias: numbers(l.bias, l.biasScale) }));
   const acts = {
     linear: (v) => v, relu: (v) => (v > 0 ? v : 0), tanh: Math.tanh, sigmoid: (v) => 1 / (1 + Math.exp(-v)),
-    silu: (v) => v / (1 + Math.exp(-v)), softplus: (v) => Math.log1p(Math.exp(-Math.abs(v))) + Math.max(v, 0),
-    leaky_relu: (v) => (v > 0 ? v : 0.01 * v), elu: (v) => (v > 0 ? v : Math.expm1(v)),
+    silu: (v) => v / (1 + Math.exp(-v)),
   };
   const decode = (z) => {
     let x = Float32Array.from(z);

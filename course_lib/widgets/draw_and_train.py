@@ -39,7 +39,7 @@ def example_points(name: str) -> Tensor:
 def train_on_points(
     model, points: Tensor, *, fit: Callable, steps: int, noise: float = 0.07, seed: int = 0
 ) -> Iterator[dict]:
-    """그린 점 ``points`` (N, 2)로 ``model``을 학습하며 단계마다 dict(step, loss)를 냅니다.
+    """그린 점 ``points`` (N, 2)로 ``model``을 학습하며 단계마다 dict(step=1…steps, loss)를 냅니다.
 
     손실은 −mean log p(x + noise·ε), ε ~ N(0, I)입니다. 점 몇십 개를 그대로 쓰면 우도가 점 위에서
     한없이 커지므로 잡음을 더합니다. 이는 폭이 ``noise``인 커널 밀도 추정의 표본으로 배우는 것과 같습니다.
@@ -119,7 +119,7 @@ class Trainer:
         side = widgets.VBox([self.examples, self.button, self.progress, self.message],
                             layout=widgets.Layout(width="240px"))  # fmt: skip
         top = widgets.HBox(
-            [self.pad, side], layout=widgets.Layout(flex_flow="row wrap", gap="16px")
+            [self.pad, side], layout=widgets.Layout(flex_flow="row wrap", grid_gap="8px 16px")
         )
         self.box = widgets.VBox([top, self.warp.box])
         self.thread: threading.Thread | None = None
@@ -152,7 +152,7 @@ class Trainer:
             for state in train_on_points(
                 model, points, fit=self.fit, steps=self.steps, seed=self.seed
             ):
-                done = state["step"] + 1
+                done = state["step"]
                 recent = [*recent[-19:], state["loss"]]
                 if done % 20 == 0 or done == self.steps:
                     self.progress.value = done

@@ -88,7 +88,7 @@ class PathStage:
         self._text = figure.text(0.5, 0.99, "", fontsize=12, color=INK, ha="center", va="top",
                                  animated=True)  # fmt: skip
         self._stage = Stage(figure, dpi)
-        self._stage.palette = Palette.ramps("black", PALETTE["vermillion"], steps=22)
+        self._stage.palette = Palette.gray_and(PALETTE["vermillion"])
         box = self._films[0].get_window_extent()
         thumbnail = box.width / STRIP
         pixels = self._stage.canvas.get_width_height()[0]

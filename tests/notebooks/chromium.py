@@ -22,7 +22,7 @@ from pathlib import Path
 
 import nbformat
 
-from course_lib.cli import _environment
+from course_lib.cli import kernel_environment
 
 # 바깥 이름은 아예 풀리지 않게 하여, 요청이 있으면 실패하고 목록에도 남습니다
 CHROMIUM_ARGUMENTS = [
@@ -57,9 +57,13 @@ def jupyterlab(root: Path, settings: Path):
     command += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     names = ["JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"]
     names += ["JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR"]
-    environment = _environment(**{name: str(settings / name) for name in names})
+    environment = kernel_environment(**{name: str(settings / name) for name in names})
     log = settings / "server.log"
-    settings.mkdir(parents=True, exist_ok=True)
+    quiet = settings / "JUPYTERLAB_SETTINGS_DIR" / "@jupyterlab" / "apputils-extension"
+    quiet.mkdir(parents=True)
+    (quiet / "notification.jupyterlab-settings").write_text(
+        '{"fetchNews": "false", "checkForUpdates": false}', encoding="utf-8"
+    )
     with log.open("wb") as file:
         server = subprocess.Popen(command, stdout=file, stderr=file, env=environment, cwd=root)
     try:
@@ -199,11 +203,15 @@ def without_skipped(nb) -> nbformat.NotebookNode:
     return nb
 
 
-def check_slides(browser, file: Path, shots: Path | None = None) -> list[str]:
-    """슬라이드를 끝까지 넘기며, 세로로 넘치는 장과 그려지지 않은 수식을 찾습니다."""
+def check_slides(browser, file: Path, shots: Path | None = None, limit=5_000):
+    """슬라이드를 끝까지 넘기며, 세로로 넘치는 장과 움직이지 않는 조작기를 찾습니다.
+
+    (문제의 목록, 조작한 것의 수)를 돌려줍니다.
+    """
     with opened(browser, file.resolve().as_uri()) as (page, troubles):
         page.wait_for_function("() => window.__deck_ready")
-        problems = []
+        page.evaluate(SCRIPT)
+        problems, driven = [], 0
         for number in range(500):
             tall = page.evaluate(
                 "() => { const s = Reveal.getCurrentSlide();"
@@ -213,7 +221,16 @@ def check_slides(browser, file: Path, shots: Path | None = None) -> list[str]:
                 problems.append(f"{number + 1}째 화면이 넘칩니다: {tall!r}")
             if shots:
                 page.screenshot(path=shots / f"{file.stem}-{number:02d}.png")
+            here = page.evaluate(
+                "() => { course.find(); const s = Reveal.getCurrentSlide();"
+                " return [...course.controls.keys()]"
+                ".filter(i => s.contains(course.controls[i]) && !s.dataset.driven); }"
+            )
+            for index in here:
+                problems += page.evaluate("([i, t]) => course.drive(i, t)", [index, limit])
+            driven += len(here)
+            page.evaluate("() => { Reveal.getCurrentSlide().dataset.driven = true }")
             if page.evaluate("() => Reveal.isLastSlide() && !Reveal.availableFragments().next"):
                 break
             page.evaluate("() => Reveal.next()")
-        return sorted(set(problems)) + troubles
+        return sorted(set(problems)) + troubles, driven

@@ -60,4 +60,4 @@ def test_offline_slides(browser, path, shots, tmp_path):
         pytest.fail("슬라이드로 표시된 셀이 없습니다.")
     file = tmp_path / f"{path.stem}.slides.html"
     file.write_text(offline_slides(nb, path.stem, path.parent), encoding="utf-8")
-    assert chromium.check_slides(browser, file, shots) == []
+    assert chromium.check_slides(browser, file, shots)[0] == []

@@ -172,7 +172,7 @@ def interactive_output(nb):
 
 
 def machine_path(nb):
-    nb.cells[2].outputs = [stdout("/" + "home/someone/course/data")]
+    nb.cells[2].outputs = [stdout("/".join(["", "home", "someone", "data"]))]
 
 
 def windows_path(nb):
@@ -549,8 +549,11 @@ def test_slides_need_marked_and_executed_cells(tmp_path, capsys):
     with pytest.raises(ValueError, match="슬라이드로 표시된 셀이 없습니다"):
         offline_slides(nb, "99_sample", tmp_path)
     nb.cells[0].metadata["slideshow"] = {"slide_type": "slide"}
+    nb.cells[2].metadata["tags"] = ["hide-input"]
     html = offline_slides(nb, "99_sample", tmp_path)
     assert "Reveal.initialize" in html and "solution1" not in html
+    assert "mine1" in html and "안녕하세요" in html and ">print<" not in html
+    nb.cells[2].metadata.pop("tags")
     nb.cells[3].execution_count = None
     assert cli.main(["slides", str(save(nb, tmp_path))]) == 2
     assert "실행하지 않은 셀" in capsys.readouterr().err
@@ -653,14 +656,30 @@ def test_the_html_check_bites(browser, tmp_path, show, extra, says):
 
 @pytest.mark.browser
 def test_the_slides_check_bites(browser, tmp_path):
-    nb = good()
-    for k in (0, 2, 11):
-        nb.cells[k].metadata["slideshow"] = {"slide_type": "slide"}
-    for k in range(12, len(nb.cells)):
-        nb.cells[k].metadata["slideshow"] = {"slide_type": "skip"}
     file = tmp_path / "sample.slides.html"
-    file.write_text(offline_slides(nb, "sample", tmp_path), encoding="utf-8")
-    assert chromium.check_slides(browser, file) == []
-    nb.cells[11].source = "한 줄씩\n\n" * 60
-    file.write_text(offline_slides(nb, "sample", tmp_path), encoding="utf-8")
-    assert ["넘칩니다" in p for p in chromium.check_slides(browser, file)] == [True]
+
+    def check(show=SHOW, text="짧은 글"):
+        nb = good()
+        for k in range(len(nb.cells)):
+            kind = "slide" if k in (0, 3, 11) else "skip"
+            nb.cells[k].metadata["slideshow"] = {"slide_type": kind}
+        html = PLAYER.format(first=COLOURS[0], show=show)
+        nb.cells[3].outputs.append(new_output("display_data", {"text/html": html}))
+        nb.cells[11].source = text
+        file.write_text(offline_slides(nb, "sample", tmp_path), encoding="utf-8")
+        return chromium.check_slides(browser, file, limit=1000)
+
+    assert check() == ([], 1)
+    assert ["넘칩니다" in p for p in check(text="한 줄씩\n\n" * 60)[0]] == [True]
+    assert "그림이 바뀌지 않습니다" in check(show="")[0][0]
+
+
+def test_static_pages_drop_frozen_progress_bars(tmp_path):
+    """0 %에 멈춘 진행 막대는 빠지고, 막대가 아닌 글과 대체 텍스트는 남습니다."""
+    nb = good()
+    bar = {"text/plain": "학습:   0%|          | 0/300 [00:00<?, ?it/s]"}
+    nb.cells[2].outputs = [new_output("display_data", bar), stdout("50%|는 글입니다\n")]
+    html = offline_html(nb, "sample", tmp_path)
+    assert "0/300" not in html and "50%|는 글입니다" in html
+    assert 'alt="파란 네모"' in html
+    assert nb.cells[2].outputs[0].data == bar

@@ -1,0 +1,122 @@
+"""조리법: 결과 파일의 모양, 이어 하기, 이름을 모를 때의 안내."""
+
+
+import pytest
+import torch
+
+from course_lib import recipes
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(recipes, "DATA", tmp_path)
+    monkeypatch.setattr(recipes, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(recipes, "UNFINISHED", tmp_path / "cache")
+    return tmp_path
+
+
+def test_result_file_keeps_values_and_says_how_it_was_made(tmp_path):
+    values = {"이름": [1.5, None], "b": {"c": 2}}
+    path = recipes.save_result(
+        "x", values, command="python -m a", seeds=range(3), seconds=1.26, folder=tmp_path
+    )
+    result = recipes.load_result("x", tmp_path)
+    assert result["values"] == values
+    card = result["card"]
+    assert card["command"] == "python -m a" and card["seeds"] == [0, 1, 2]
+    assert card["seconds"] == 1.3 and card["torch"] == torch.__version__
+    assert card["hardware"]["cores"] >= 1 and card["hardware"]["cpu"]
+    assert card["hardware"]["threads"] == torch.get_num_threads()
+    assert list(tmp_path.iterdir()) == [path]
+    assert "이름" in path.read_text(encoding="utf-8")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    arguments = {"command": "c", "seeds": [0], "seconds": 0, "folder": tmp_path}
+    path = recipes.save_result("x", {"a": 1}, **arguments)
+    with pytest.raises(TypeError):
+        recipes.save_result("x", {"a": object()}, **arguments)
+    assert recipes.load_result("x", tmp_path)["values"] == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_missing_result_says_what_to_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match="course_lib.recipes nothing으로 만드세요"):
+        recipes.load_result("nothing", tmp_path)
+
+
+def test_interrupted_experiments_go_on_where_they_stopped(folders):
+    done = []
+
+    def run(key):
+        if key["seed"] == 2 and done.count(2) == 0:
+            done.append(2)
+            raise KeyboardInterrupt
+        done.append(key["seed"])
+        return {"value": key["seed"] ** 2}
+
+    keys = [{"seed": s} for s in range(4)]
+    with pytest.raises(KeyboardInterrupt):
+        recipes.run_each("x", keys, run)
+    file = folders / "cache" / "x.jsonl"
+    with open(file, "a", encoding="utf-8") as f:
+        f.write('\n{"key": {"seed": 2}, "val')  # 쓰다가 꺼진 줄
+    records = recipes.run_each("x", keys, run)
+    assert [r["value"] for r in records] == [0, 1, 4, 9]
+    assert done == [0, 1, 2, 2, 3]
+    assert all(r["seconds"] >= 0 for r in records)
+    recipes.run_each("x", [{"seed": 3, "lr": 1}], run)
+    assert done[-1] == 3 and len(done) == 6
+
+
+def test_stability_recipe_in_miniature(folders, monkeypatch):
+    tiny = recipes.STABILITY | {
+        "steps": {"2d": 2, "digits": 2},
+        "warmup": 0,
+        "batch": 8,
+        "test_points": dict.fromkeys(recipes.STABILITY["test_points"], 50),
+    }
+    monkeypatch.setattr(recipes, "STABILITY", tiny)
+    assert recipes.main(["flow_stability", "--seeds", "0", "5"]) == 0
+    result = recipes.load_result("flow_stability", folders / "results")
+    assert result["card"]["command"] == "python -m course_lib.recipes flow_stability --seeds 0 5"
+    assert result["card"]["seeds"] == [0, 5] and result["card"]["seconds"] > 0
+    final = result["values"]["final"]
+    assert set(final) == {"moons", "banana", "checkerboard", "digits"}
+    for data, rows in final.items():
+        assert set(rows) == {"NICE", "RealNVP"}
+        for row in rows.values():
+            a, b = row["per_seed"]
+            assert a != b and row["diverged"] == 0
+            assert row["median"] == pytest.approx((a + b) / 2)
+            assert row["worst_minus_median"] == pytest.approx(abs(a - b) / 2)
+            assert row["unit"] == ("bits/dim" if data == "digits" else "nats")
+            if data != "digits":
+                assert min(a, b) > row["entropy"]
+    # 학습하지 않은 것이나 다름없는 flow도 8×8 숫자에서 자리만큼의 bits/dim을 냅니다.
+    assert 2 < final["digits"]["RealNVP"]["median"] < 6
+
+
+def test_divergence_is_counted_not_hidden(folders, monkeypatch):
+    tiny = recipes.STABILITY | {
+        "steps": {"2d": 30, "digits": 30},
+        "warmup": 0,
+        "batch": 8,
+        "lr": {"2d": 1e30, "digits": 1e30},
+    }
+    tiny["test_points"] = dict.fromkeys(recipes.STABILITY["test_points"], 50)
+    monkeypatch.setattr(recipes, "STABILITY", tiny)
+    row = recipes.flow_stability([0])["final"]["moons"]["RealNVP"]
+    assert row["per_seed"] == [None] and row["diverged"] == 1 and row["median"] is None
+
+
+def test_no_name_lists_the_recipes(capsys):
+    assert recipes.main([]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in recipes.RECIPES) and "고르세요" in out
+
+
+def test_unknown_name(capsys):
+    assert recipes.main(["nothing"]) == 2
+    captured = capsys.readouterr()
+    assert "nothing이라는 조리법은 없습니다" in captured.err and "flow_stability" in captured.out
