@@ -47,7 +47,7 @@ def setup() -> int:
     if shell is not None and getattr(shell, "kernel", None) is not None:
         # 글꼴보다 먼저 해야 합니다. inline은 켜질 때 matplotlib의 설정을 되돌립니다
         shell.run_line_magic("matplotlib", "inline")
-        shell.run_line_magic("config", "InlineBackend.figure_formats = {'png'}")
+        shell.run_line_magic("config", "InlineBackend.figure_formats = ['png']")
     use_course_font()
     return seed
 
