@@ -268,6 +268,10 @@ class DownloadError(CourseError):
     """받지 못한 것일 뿐이라 .venv는 온전합니다."""
 
 
+class OfflineError(DownloadError):
+    """서버에 닿지 못했습니다."""
+
+
 def explain(output, failed):
     """pip가 남긴 말에서 원인을 찾아 한국어 한 줄로 된 오류를 돌려줍니다."""
 
@@ -295,7 +299,7 @@ def explain(output, failed):
         "Could not fetch URL",
         "IncompleteRead",
     ):
-        return DownloadError(
+        return OfflineError(
             failed + " 인터넷에 닿지 않습니다. 연결(프록시를 쓴다면 그 설정)을 확인하고 "
             "다시 실행하십시오."
         )
@@ -396,16 +400,20 @@ def install_cpu_torch():
     say("GPU가 없으므로 CPU용 PyTorch를 찾습니다.")
     first = ["--no-deps", "--retries", "1", wanted]  # pip 설정(find-links 등)이 주는 것
     second = ["--no-deps", "--retries", "1", "--timeout", "15", "--index-url", CPU_INDEX, wanted]
+    errors = []
     for arguments in (first, second):
         code, output = pip_install(arguments)
         if code == 0:
             return
-        error = explain(output, "CPU용 PyTorch(%s)를 받지 못했습니다." % wanted)
-        if not isinstance(error, DownloadError):
-            raise error
+        errors.append(explain(output, "CPU용 PyTorch(%s)를 받지 못했습니다." % wanted))
+        if not isinstance(errors[-1], DownloadError):
+            raise errors[-1]
+    if all(isinstance(error, OfflineError) for error in errors):
+        raise errors[-1]
     raise DownloadError(
-        "%s 이 Linux에서 %s에 닿으면 됩니다. 약 4 GB인 CUDA 판이라도 괜찮으면 "
-        "`COURSE_TORCH=cuda python3 course.py lab`으로 실행하십시오." % (error, CPU_INDEX)
+        "이 Python에 맞는 CPU용 PyTorch(%s)를 받지 못했습니다. %s에 닿는 네트워크에서 다시 "
+        "실행하거나, 약 4 GB인 CUDA 판이라도 괜찮으면 `COURSE_TORCH=cuda python3 course.py lab`"
+        "으로 실행하십시오." % (wanted, CPU_INDEX)
     )
 
 

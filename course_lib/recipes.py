@@ -147,15 +147,14 @@ def flow_stability(seeds: Sequence[int]) -> dict:
         row = values["final"].setdefault(key["data"], {}).setdefault(key["model"], {"per_seed": []})
         row["per_seed"].append(record["nll"])
         row["parameters"] = record["parameters"]
-        row.setdefault("cpu_seconds", []).append(record.get("cpu_seconds"))
+        row.setdefault("cpu_seconds", []).append(record["cpu_seconds"])
     for data, rows in values["final"].items():
         for row in rows.values():
             finite = [v for v in row["per_seed"] if v is not None]
             row["unit"] = "bits/dim" if data == "digits" else "nats"
             row["diverged"] = len(row["per_seed"]) - len(finite)
             row["median"] = statistics.median(finite) if finite else None
-            seconds = [s for s in row["cpu_seconds"] if s is not None]
-            row["cpu_seconds"] = statistics.median(seconds) if seconds else None
+            row["cpu_seconds"] = statistics.median(row["cpu_seconds"])
             row["worst_minus_median"] = max(finite) - row["median"] if finite else None
             if data in TOY2D:
                 row["entropy"] = TOY2D[data].entropy
@@ -196,17 +195,18 @@ def _stability_run(key: dict) -> dict:
         max_grad_norm=STABILITY["max_grad_norm"],
         seed=key["seed"],
     )
-    size = {"parameters": sum(p.numel() for p in model.parameters())}
+    result = {"parameters": sum(p.numel() for p in model.parameters())}
     start = time.process_time()
     try:
         for _ in training:
             pass
     except TrainingDiverged as error:
-        return size | {"nll": None, "diverged_at": error.step}
-    cpu_seconds = time.process_time() - start
+        result["diverged_at"] = error.step
+    result["cpu_seconds"] = time.process_time() - start
     with torch.no_grad():
         nll = float(test_nll())
-    return size | {"nll": nll if math.isfinite(nll) else None, "cpu_seconds": cpu_seconds}
+    finished = "diverged_at" not in result and math.isfinite(nll)
+    return result | {"nll": nll if finished else None}
 
 
 def _digits_flow(build, shape) -> tuple:

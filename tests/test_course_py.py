@@ -130,13 +130,21 @@ def test_then_the_cpu_index_of_pytorch(house):
     assert "--index-url" not in last and "--extra-index-url" not in last
 
 
-@pytest.mark.parametrize("output", [NO_CPU_BUILD, NO_NETWORK])
-def test_and_never_a_cuda_build(house, output):
-    house.plan(("+cpu", 1, output))
-    with pytest.raises(course.DownloadError) as caught:
+@pytest.mark.parametrize(
+    ("first", "second", "word"),
+    [
+        (NO_CPU_BUILD, NO_CPU_BUILD, "COURSE_TORCH=cuda"),
+        (NO_CPU_BUILD, NO_NETWORK, "COURSE_TORCH=cuda"),
+        (NO_NETWORK, NO_NETWORK, "인터넷"),
+        (DISK_FULL, "", "디스크"),
+    ],
+)
+def test_and_never_a_cuda_build(house, first, second, word):
+    house.plan(("--index-url", 1, second), ("+cpu", 1, first))
+    with pytest.raises(course.CourseError) as caught:
         course.ensure_environment()
-    assert "COURSE_TORCH=cuda" in one_korean_line(caught.value)
-    assert len(house.calls()) == 2
+    assert word in one_korean_line(caught.value)
+    assert all(cpu_torch(call) for call in house.calls())
 
 
 def test_installed_torch_is_not_fetched_again(house):
