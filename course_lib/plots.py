@@ -24,7 +24,7 @@ from course_lib.fonts import INK, MUTED, PALETTE, RULE, STYLE, use_course_font
 __all__ = [
     "DENSITY", "DIVERGING", "INK", "MODEL_COLORS", "MUTED", "PALETTE", "RULE",
     "bars", "blank_figure", "curves", "density2d", "density_grid", "heat_map", "histogram", "image_grid",
-    "model_color", "new_figure", "png", "scatter2d", "show",
+    "model_color", "new_figure", "png", "scatter2d", "show", "tree",
 ]  # fmt: skip
 
 # 같은 모델은 강의 전체에서 같은 색입니다. 한 그림에서 비교하는 모델끼리는 색이 겹치지 않습니다.
@@ -422,6 +422,37 @@ def heat_map(
     if not binary:
         bar = figure.colorbar(image, ax=list(axes), shrink=0.8, aspect=24, pad=0.02)
         bar.outline.set_visible(False)
+    return figure
+
+
+def tree(branches: Mapping, *, root: str, width: float = 9.0) -> Figure:
+    """왼쪽에서 오른쪽으로 자라는 나무 그림. ``{가지: {가지: [잎, …]}}`` 꼴의 사전을 그립니다."""
+    leaves: list[float] = []
+    lines, labels = [], []
+
+    def place(node, name: str, depth: int) -> float:
+        children = node.items() if isinstance(node, Mapping) else [(leaf, None) for leaf in node or ()]
+        ys = [place(child, label, depth + 1) for label, child in children]
+        if not ys:
+            leaves.append(-1.0 * len(leaves))
+        y = sum(ys) / len(ys) if ys else leaves[-1]
+        lines.extend(((depth, y), (depth + 1, child_y)) for child_y in ys)
+        labels.append((depth, y, name))
+        return y
+
+    place(branches, root, 0)
+    figure, axes = new_figure(width=width, height=0.36 * len(leaves) + 0.3)
+    axis = axes[0, 0]
+    for (x0, y0), (x1, y1) in lines:
+        t = np.linspace(0, 1, 30)
+        axis.plot(x0 + (x1 - x0) * t, y0 + (y1 - y0) * (3 * t**2 - 2 * t**3), color=RULE, zorder=1)
+    colors = [PALETTE[key] for key in ("black", "blue", "vermillion", "green")]
+    for depth, y, name in labels:
+        color = colors[min(depth, 3)]
+        axis.text(depth, y, name, ha="left" if depth else "center", va="center", color="white",
+                  fontsize=10, bbox={"boxstyle": "round,pad=0.35", "fc": color, "lw": 0})  # fmt: skip
+    axis.set(xlim=(-0.35, max(x for x, _, _ in labels) + 0.9), ylim=(min(leaves) - 0.7, 0.7))
+    axis.set_axis_off()
     return figure
 
 

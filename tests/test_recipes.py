@@ -1,10 +1,19 @@
 """조리법: 결과 파일의 모양, 이어 하기, 이름을 모를 때의 안내."""
 
-
 import pytest
 import torch
 
 from course_lib import recipes
+
+
+def tiny(steps, lr=5e-3):
+    return recipes.STABILITY | {
+        "steps": {"2d": steps, "digits": steps},
+        "lr": {"2d": lr, "digits": lr},
+        "warmup": 1,
+        "batch": 8,
+        "test_points": dict.fromkeys(recipes.STABILITY["test_points"], 50),
+    }
 
 
 @pytest.fixture
@@ -70,13 +79,7 @@ def test_interrupted_experiments_go_on_where_they_stopped(folders):
 
 
 def test_stability_recipe_in_miniature(folders, monkeypatch):
-    tiny = recipes.STABILITY | {
-        "steps": {"2d": 2, "digits": 2},
-        "warmup": 0,
-        "batch": 8,
-        "test_points": dict.fromkeys(recipes.STABILITY["test_points"], 50),
-    }
-    monkeypatch.setattr(recipes, "STABILITY", tiny)
+    monkeypatch.setattr(recipes, "STABILITY", tiny(steps=2))
     assert recipes.main(["flow_stability", "--seeds", "0", "5"]) == 0
     result = recipes.load_result("flow_stability", folders / "results")
     assert result["card"]["command"] == "python -m course_lib.recipes flow_stability --seeds 0 5"
@@ -90,6 +93,7 @@ def test_stability_recipe_in_miniature(folders, monkeypatch):
             assert a != b and row["diverged"] == 0
             assert row["median"] == pytest.approx((a + b) / 2)
             assert row["worst_minus_median"] == pytest.approx(abs(a - b) / 2)
+            assert row["parameters"] > 1000 and row["cpu_seconds"] > 0
             assert row["unit"] == ("bits/dim" if data == "digits" else "nats")
             if data != "digits":
                 assert min(a, b) > row["entropy"]
@@ -98,14 +102,7 @@ def test_stability_recipe_in_miniature(folders, monkeypatch):
 
 
 def test_divergence_is_counted_not_hidden(folders, monkeypatch):
-    tiny = recipes.STABILITY | {
-        "steps": {"2d": 30, "digits": 30},
-        "warmup": 0,
-        "batch": 8,
-        "lr": {"2d": 1e30, "digits": 1e30},
-    }
-    tiny["test_points"] = dict.fromkeys(recipes.STABILITY["test_points"], 50)
-    monkeypatch.setattr(recipes, "STABILITY", tiny)
+    monkeypatch.setattr(recipes, "STABILITY", tiny(steps=30, lr=1e30))
     row = recipes.flow_stability([0])["final"]["moons"]["RealNVP"]
     assert row["per_seed"] == [None] and row["diverged"] == 1 and row["median"] is None
 
@@ -120,3 +117,16 @@ def test_unknown_name(capsys):
     assert recipes.main(["nothing"]) == 2
     captured = capsys.readouterr()
     assert "nothing이라는 조리법은 없습니다" in captured.err and "flow_stability" in captured.out
+
+
+def test_committed_benchmark_of_realnvp_is_within_a_tenth_of_freia():
+    values = recipes.load_result("benchmark_flows")["values"]
+    assert values["rounds"] >= 10
+    rows = values["times"]["RealNVP"]
+    peers = [row for name, row in rows.items() if name.startswith("FrEIA")]
+    for job in ("train", "sample"):
+        fastest = min(row[job]["cpu"]["median"] for row in peers)
+        assert rows["course_lib"][job]["cpu"]["median"] <= 1.10 * fastest
+    sizes = {name: row["parameters"] for name, row in rows.items()}
+    assert all(size == 83456 for name, size in sizes.items() if name != "course_lib")
+    assert sizes["course_lib"] == 83456 + 8 * 32  # 결합층마다 α의 상한 32개가 더 있습니다

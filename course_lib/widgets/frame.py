@@ -73,6 +73,12 @@ class Palette:
         return cls(np.array(image.getpalette()))
 
     @classmethod
+    def ramps(cls, *ends: str, steps: int = 24) -> "Palette":
+        """흰색에서 각 색까지의 단계들."""
+        rows = [np.linspace(255, 255 * np.array(to_rgb(end)), steps) for end in ends]
+        return cls(np.concatenate(rows).round())
+
+    @classmethod
     def gray_and(cls, accent: str, steps: int = 40) -> "Palette":
         """흑백 ``steps``단계와 강조색 하나(가장자리를 부드럽게 할 옅은 단계 포함)."""
         gray = np.repeat(np.linspace(0, 255, steps)[:, None], 3, 1)

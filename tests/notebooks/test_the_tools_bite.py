@@ -489,7 +489,7 @@ def test_author_run_and_nbval(tmp_path, capfd):
     text = path.read_text(encoding="utf-8")
     done = rules.read(path)
     assert [c.execution_count for c in rules.code_cells(done)] == [1, 2, 3, None]
-    assert "한글 폴더" in done.cells[2].outputs[0].data["text/plain"]
+    assert done.cells[2].outputs[0].data["text/plain"] == "('한글 폴더', '0')"
     assert "widget" not in str(done.metadata) and "widget-view" not in text
     assert "execution" not in done.cells[1].metadata
     assert [c.id for c in done.cells] == [c.id for c in nb.cells]
