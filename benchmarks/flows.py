@@ -19,6 +19,7 @@ import random
 import statistics
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -31,6 +32,7 @@ from torch import nn  # noqa: E402
 from course_lib.flows.realnvp import RealNVP  # noqa: E402
 from course_lib.recipes import save_result  # noqa: E402
 
+PEERS = ["FrEIA", "zuko", "nflows", "normflows", "pyro-ppl"]
 COUPLINGS, HIDDEN, DIM, BATCH = 8, (64, 64), 64, 256
 
 
@@ -144,6 +146,7 @@ def freia_one_sided():
     return _freia(append)
 
 
+# 종류 → 이름 → 만드는 함수. 다른 flow(MAF 등)를 견주려면 여기에 종류를 더합니다.
 FLOWS = {
     "RealNVP": {
         "course_lib": ours,
@@ -211,9 +214,9 @@ def measure(builders: dict, rounds: int, calls: int) -> dict:
             per_round = [[t[index] for t in call] for call in times[name][job][1:]]
             every = sorted(t for one in per_round for t in one)
             result[clock] = {
-                "median": statistics.median(every),
-                "p10": every[len(every) // 10],
-                "rounds": [statistics.median(one) for one in per_round],
+                "median": round(statistics.median(every), 4),
+                "p10": round(every[len(every) // 10], 4),
+                "rounds": [round(statistics.median(one), 4) for one in per_round],
             }
         return result
 
@@ -231,17 +234,17 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     start = time.perf_counter()
-    values = {kind: measure(f, options.rounds, options.calls) for kind, f in FLOWS.items()}
+    times = {kind: measure(f, options.rounds, options.calls) for kind, f in FLOWS.items()}
 
-    for kind, rows in values.items():
-        best = [row for name, row in rows.items() if name.startswith("FrEIA")]
-        print(f"\n{kind}: CPU ms 중앙값(10분위), FrEIA의 빠른 쪽을 1로 한 비")
+    for kind, rows in times.items():
+        peers = [row for name, row in rows.items() if name != "course_lib"]
+        print(f"\n{kind}: CPU ms 중앙값(10분위), 가장 빠른 상대를 1로 한 비")
         for name, row in rows.items():
             line = f"{name:18} {row['parameters']:7d}"
             for job in ("train", "sample"):
                 cpu = row[job]["cpu"]
-                floor = min(r[job]["cpu"]["median"] for r in best)
-                low = min(r[job]["cpu"]["p10"] for r in best)
+                floor = min(r[job]["cpu"]["median"] for r in peers)
+                low = min(r[job]["cpu"]["p10"] for r in peers)
                 line += f"   {job} {cpu['median']:6.3f} ({cpu['p10']:6.3f})"
                 line += f" {cpu['median'] / floor:5.2f} ({cpu['p10'] / low:5.2f})"
             print(line)
@@ -249,7 +252,14 @@ def main() -> None:
         print(
             save_result(
                 "benchmark_flows",
-                values,
+                {
+                    "unit": "ms",
+                    "work": {"couplings": COUPLINGS, "hidden": HIDDEN, "dim": DIM, "batch": BATCH},
+                    "rounds": options.rounds,
+                    "calls": options.calls,
+                    "versions": {name: version(name) for name in PEERS},
+                    "times": times,
+                },
                 command="python benchmarks/flows.py",
                 seeds=[0],
                 seconds=time.perf_counter() - start,

@@ -117,3 +117,16 @@ def test_unknown_name(capsys):
     assert recipes.main(["nothing"]) == 2
     captured = capsys.readouterr()
     assert "nothing이라는 조리법은 없습니다" in captured.err and "flow_stability" in captured.out
+
+
+def test_committed_benchmark_of_realnvp_is_within_a_tenth_of_freia():
+    values = recipes.load_result("benchmark_flows")["values"]
+    assert values["rounds"] >= 10
+    rows = values["times"]["RealNVP"]
+    peers = [row for name, row in rows.items() if name.startswith("FrEIA")]
+    for job in ("train", "sample"):
+        fastest = min(row[job]["cpu"]["median"] for row in peers)
+        assert rows["course_lib"][job]["cpu"]["median"] <= 1.10 * fastest
+    sizes = {name: row["parameters"] for name, row in rows.items()}
+    assert all(size == 83456 for name, size in sizes.items() if name != "course_lib")
+    assert sizes["course_lib"] == 83456 + 8 * 32  # 결합층마다 α의 상한 32개가 더 있습니다

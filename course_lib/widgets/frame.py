@@ -368,11 +368,16 @@ def decoder_player(
         "limits": list(limits),
         "range": list(value_range),
         "start": [float(value) for value in start],
-        "names": list(names or [f"z{i + 1}" for i in range(len(start))]),
+        "names": list(names or [f"z{subscript(i + 1)}" for i in range(len(start))]),
         "presets": [[name, [float(v) for v in z]] for name, z in (presets or {}).items()],
         "background": base64.b64encode(background).decode() if background else "",
     }
     return self_contained("decoder_player.js", data, poster, alt)
+
+
+def subscript(number: int) -> str:
+    """아래 첨자로 쓴 수: 12 → ₁₂. 브라우저의 글자에 씁니다(matplotlib에서는 $z_{12}$)."""
+    return str(number).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
 
 
 def _portable_layers(decoder) -> list[dict]:

@@ -148,7 +148,7 @@ def test_decoder_in_the_browser_computes_what_torch_computes(page, tmp_path, sma
     assert len({before, touched, pixels(page, "canvas", 1)}) == 3
     page.locator("canvas").first.focus()
     page.keyboard.press("ArrowLeft")
-    assert "z1 = 1.90" in page.locator("body").inner_text()
+    assert "z₁ = 1.90" in page.locator("body").inner_text()
 
 
 PAD = """
