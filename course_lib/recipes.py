@@ -253,7 +253,7 @@ def code_hash() -> str:
 # ── 체크포인트 ──────────────────────────────────────────────────────────────────────────────────
 
 CONV_VAE = {
-    "vae_conv_16d": {"model": {"latent_dim": 16}, "epochs": 34},
+    "vae_conv_16d": {"model": {"latent_dim": 16}, "epochs": 30},
     "vae_conv_2d": {"model": {"latent_dim": 2, "width": 16, "mlp_decoder": (200, 200)}, "epochs": 20},
 }
 
