@@ -628,6 +628,8 @@ def test_ctrl_c_is_left_to_the_child(house):
     try:
         assert course.call(["-c", code + "raise SystemExit(7)"]) == 7
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    except KeyboardInterrupt:
+        pytest.fail("자식이 끝나기 전에 부모가 멈췄습니다")
     finally:
         signal.signal(signal.SIGINT, before)
 
