@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 MAX_BYTES = 1_500_000
 KNOWN_TAGS = {
-    "setup",  # 준비 셀. 연습문제는 이 셀만 실행하면 풀 수 있어야 합니다
+    "setup",  # 준비 셀. 연습문제는 이 셀과 import만으로 풀 수 있어야 합니다
     "exercise",
     "solution",
     "hide-input",  # 슬라이드에서 코드를 뺍니다
@@ -224,9 +224,10 @@ def _shape(nb, chapter: bool) -> list[str]:
         problems.append(f"셀이 {len(nb.cells)}개입니다(35~60개).")
     size = {"markdown": 0, "code": 0, "raw": 0}
     for cell in nb.cells:
-        size[cell.cell_type] += len(re.sub(r"data:[^)\"']+", "", cell.source))
+        text = re.sub(r"data:[^)\"']+", "", cell.source)
+        size[cell.cell_type] += sum(2 if "가" <= letter <= "힣" else 1 for letter in text)
     if size["markdown"] <= size["code"]:
-        problems.append(f"글({size['markdown']}자)이 코드({size['code']}자)보다 많아야 합니다.")
+        problems.append(f"글({size['markdown']}칸)이 코드({size['code']}칸)보다 많아야 합니다.")
     return problems
 
 
@@ -333,8 +334,10 @@ def forbidden_words(text: str, rows) -> list[str]:
 
 
 def first_uses(text: str, rows) -> list[str]:
-    """용어가 처음 나올 때 `한글(영어)` 꼴인가. 겹치는 용어는 긴 쪽을 먼저 보고 제목은 뺍니다."""
-    text = re.sub(r"^#.*$", "", text, flags=re.MULTILINE)
+    """용어가 처음 나올 때 `한글(영어)` 꼴인가. 겹치는 용어는 긴 쪽을 먼저 봅니다.
+
+    제목과 표에는 영어를 적어도 되고(그러면 적은 것으로 칩니다) 적지 않아도 됩니다.
+    """
     english = {korean: words for korean, words, _, _ in rows}
     required = {korean for korean, _, needed, _ in rows if needed}
     longest = sorted(english, key=len, reverse=True)
@@ -344,10 +347,14 @@ def first_uses(text: str, rows) -> list[str]:
         term = match[1]
         if term in seen:
             continue
-        seen.add(term)
         gloss = re.match(r"\*{0,2}\(([^)]*)\)", text[match.end() :])
         given = gloss[1].casefold() if gloss else ""
-        if term in required and not any(word.casefold() in given for word in english[term]):
+        glossed = any(word.casefold() in given for word in english[term])
+        line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()].lstrip(" >-")
+        if not glossed and line.startswith(("#", "|")):
+            continue
+        seen.add(term)
+        if term in required and not glossed:
             context = text[max(0, match.start() - 15) : match.end() + 15].replace("\n", " ")
             problems.append(f"'{term}'의 첫 사용에 ({english[term][0]})이 없습니다: …{context}…")
     return problems
@@ -442,9 +449,21 @@ def _sandbox(folder: Path):
             torch.set_num_threads(threads)
 
 
-def _run(cells) -> str:
+def _imports(nb) -> str:
+    kept = [
+        node
+        for cell in code_cells(nb)
+        if not {"solution", "nbval-skip"} & set(tags(cell))
+        for node in parse(cell).body
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    ]
+    return ast.unparse(ast.Module(kept, []))
+
+
+def _run(imports: str, cells) -> str:
     space, out = {"__name__": "__main__"}, io.StringIO()
     with contextlib.redirect_stdout(out):
+        exec(imports, space)
         for cell in cells:
             source = TransformerManager().transform_cell(cell.source)
             exec(compile(source, "<셀>", "exec"), space)
@@ -452,7 +471,7 @@ def _run(cells) -> str:
 
 
 def graded(path: Path) -> list[str]:
-    """준비 셀과 풀이 셀만 실행하면 ✅, 준비 셀과 빈칸 셀만 실행하면 ⏳인가."""
+    """import와 준비 셀만 있으면 풀이 셀은 ✅, 빈칸 셀은 ⏳인가."""
     nb = read(path)
     setups = [cell for cell in code_cells(nb) if "setup" in tags(cell)]
     problems = []
@@ -460,7 +479,7 @@ def graded(path: Path) -> list[str]:
         for id, cells in _ids(nb, tag).items():
             try:
                 with _sandbox(path.parent):
-                    printed = _run(setups + cells)
+                    printed = _run(_imports(nb), setups + cells)
             except Exception as error:
                 problems.append(f"{id}: {tag} 셀이 혼자 실행되지 않습니다: {error!r}")
                 continue

@@ -334,6 +334,8 @@ ROWS = [
         ("표본과 표본 추출을 봅니다.", "'표본 추출'의 첫 사용"),
         ("변분 하한(lower bound)", "'변분 하한'의 첫 사용"),
         ("$x$의 밀도", "'밀도'의 첫 사용"),
+        ("# 밀도\n\n밀도는", "'밀도'의 첫 사용"),
+        ("| 밀도 |\n\n밀도는", "'밀도'의 첫 사용"),
     ],
 )
 def test_the_glossary_bites(tmp_path, text, says):
@@ -348,6 +350,8 @@ def test_the_glossary_bites(tmp_path, text, says):
         "밀도(density)와 밀도",
         "**밀도**(Density)는",
         "# 밀도와 가역\n\n밀도(density)는",
+        "| 표 | 밀도 |\n\n밀도(density)는",
+        "## 밀도(density)\n\n밀도는",
         "비가역 과정과 고밀도",
         "`덴시티`와 $\\text{덴시티}$는 글이 아닙니다",
         "표본을 표본 추출(sampling)로",
