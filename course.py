@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
+DISCARDED = ROOT / ".venv.old"
 STAMP = VENV / "course-stamp.txt"
 LOG = ROOT / ".venv-install.log"
 LOCK = ROOT / ".venv.lock"
@@ -131,6 +132,7 @@ def child_env():
     env["PYTHONUTF8"] = "1"
     env["PYTHONIOENCODING"] = "utf-8"
     env["PIP_USER"] = "0"
+    env["PIP_REQUIRE_VIRTUALENV"] = "1"
     env["OMP_WAIT_POLICY"] = "PASSIVE"
     env.setdefault("OMP_NUM_THREADS", env.get("COURSE_THREADS") or "1")
     return env
@@ -164,7 +166,12 @@ def write_stamp(text):
 
 
 def venv_works(with_pip):
-    """.venv의 Python이 지금의 Python과 같은 버전으로 실행되는지 봅니다."""
+    """.venv의 Python이 지금의 Python과 같은 버전으로 실행되는지 봅니다.
+
+    pyvenv.cfg가 없으면 .venv의 Python은 바깥 Python처럼 움직이므로, 거기에 설치하면 안 됩니다.
+    """
+    if not (VENV / "pyvenv.cfg").is_file():
+        return False
     code = "import sys; %s; print('%%d.%%d' %% sys.version_info[:2])" % (
         "import pip" if with_pip else "pass"
     )
@@ -234,12 +241,16 @@ def build_environment(key):
 
 
 def remove_venv():
+    """지우다 끊겨도 반쯤 남은 .venv가 쓰이지 않도록, 먼저 이름을 바꿉니다."""
     try:
-        shutil.rmtree(str(VENV))
+        if DISCARDED.exists():
+            shutil.rmtree(str(DISCARDED))
+        VENV.rename(DISCARDED)
+        shutil.rmtree(str(DISCARDED))
     except OSError as error:
         raise CourseError(
-            ".venv 폴더를 지우지 못했습니다(%s). 열려 있는 JupyterLab을 모두 닫고 .venv 폴더를 "
-            "지운 뒤 다시 실행하십시오." % error.__class__.__name__
+            ".venv 폴더를 지우지 못했습니다(%s). 열려 있는 JupyterLab을 모두 닫고, .venv와 "
+            ".venv.old 폴더를 지운 뒤 다시 실행하십시오." % error.__class__.__name__
         ) from None
 
 
@@ -266,6 +277,10 @@ def make_venv():
 
 class DownloadError(CourseError):
     """받지 못한 것일 뿐이라 .venv는 온전합니다."""
+
+
+class OfflineError(DownloadError):
+    """서버에 닿지 못했습니다."""
 
 
 def explain(output, failed):
@@ -295,7 +310,7 @@ def explain(output, failed):
         "Could not fetch URL",
         "IncompleteRead",
     ):
-        return DownloadError(
+        return OfflineError(
             failed + " 인터넷에 닿지 않습니다. 연결(프록시를 쓴다면 그 설정)을 확인하고 "
             "다시 실행하십시오."
         )
@@ -396,16 +411,20 @@ def install_cpu_torch():
     say("GPU가 없으므로 CPU용 PyTorch를 찾습니다.")
     first = ["--no-deps", "--retries", "1", wanted]  # pip 설정(find-links 등)이 주는 것
     second = ["--no-deps", "--retries", "1", "--timeout", "15", "--index-url", CPU_INDEX, wanted]
+    errors = []
     for arguments in (first, second):
         code, output = pip_install(arguments)
         if code == 0:
             return
-        error = explain(output, "CPU용 PyTorch(%s)를 받지 못했습니다." % wanted)
-        if not isinstance(error, DownloadError):
-            raise error
+        errors.append(explain(output, "CPU용 PyTorch(%s)를 받지 못했습니다." % wanted))
+        if not isinstance(errors[-1], DownloadError):
+            raise errors[-1]
+    if all(isinstance(error, OfflineError) for error in errors):
+        raise errors[-1]
     raise DownloadError(
-        "%s 이 Linux에서 %s에 닿으면 됩니다. 약 4 GB인 CUDA 판이라도 괜찮으면 "
-        "`COURSE_TORCH=cuda python3 course.py lab`으로 실행하십시오." % (error, CPU_INDEX)
+        "이 Python에 맞는 CPU용 PyTorch(%s)를 받지 못했습니다. %s에 닿는 네트워크에서 다시 "
+        "실행하거나, 약 4 GB인 CUDA 판이라도 괜찮으면 `COURSE_TORCH=cuda python3 course.py lab`"
+        "으로 실행하십시오." % (wanted, CPU_INDEX)
     )
 
 
@@ -545,7 +564,7 @@ def main(arguments):
     except KeyboardInterrupt:
         message, code = "멈췄습니다. 같은 명령을 다시 실행하면 필요한 것부터 이어집니다.", 130
     except OSError as error:
-        reason = explain(str(error), "파일을 다루다 멈췄습니다.")
+        reason = explain(str(error), "파일을 읽거나 쓰지 못했습니다.")
         message, code = str(reason), 2
     print("\n[강의] " + message, file=sys.stderr, flush=True)
     return code

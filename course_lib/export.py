@@ -57,6 +57,7 @@ STYLE = f"""
                                {FONTS}, monospace; }}
 .jp-RenderedHTMLCommon {{ word-break: keep-all; overflow-wrap: anywhere; }}
 .jp-RenderedHTMLCommon table {{ font-size: inherit; display: block; overflow-x: auto; }}
+.jp-RenderedHTMLCommon td, .jp-RenderedHTMLCommon th {{ overflow-wrap: break-word; }}
 .jp-OutputArea-output img, .jp-RenderedMarkdown img {{ max-width: 100%; height: auto; }}
 .jp-OutputArea-output, .jp-RenderedMarkdown pre {{ overflow-x: auto; }}
 mjx-container[display="true"] {{ overflow-x: auto; overflow-y: hidden; padding: 2px 0; }}
@@ -149,12 +150,26 @@ html, body.jp-Notebook, main { height: 100%; margin: 0; padding: 0; overflow: hi
 </style>
 """
 
-# slides는 숨은 슬라이드의 수식도 미리 그려야 하므로 MathJax가 끝난 뒤에 시작합니다
+# 숨은 슬라이드의 수식도 미리 그려야 하므로 MathJax가 끝난 뒤에 시작합니다. 한 화면을 넘는 장은
+# 화면에 들어올 때까지 줄이되 SMALLEST보다 작아지지는 않고, 그래도 넘치면 스크롤합니다
 DECK_START = """
+const SMALLEST = 0.6;
+function fitSlide(slide) {
+  if (!slide || slide.dataset.fitted) return;
+  const cells = [...slide.children].filter(child => child.tagName !== 'ASIDE');
+  const zoom = size => cells.forEach(child => child.style.zoom = size);
+  let size = 1;
+  while (size > SMALLEST && slide.scrollHeight > slide.clientHeight + 1) zoom(size -= 0.05);
+  slide.dataset.fitted = size.toFixed(2);
+}
 window.MathJax.startup.promise.then(() => Reveal.initialize({
   hash: true, slideNumber: 'c/t', center: false, width: 1100, height: 720, margin: 0.05,
   transition: 'none', plugins: [RevealNotes],
-}).then(() => window.__deck_ready = true));
+}).then(() => {
+  Reveal.on('slidechanged', event => fitSlide(event.currentSlide));
+  fitSlide(Reveal.getCurrentSlide());
+  window.__deck_ready = true;
+}));
 """
 
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 import ast
 import inspect
 import os
+import sys
 import textwrap
+from pathlib import Path
 
+import matplotlib
 import torch
 from IPython import get_ipython
 from IPython.display import display
 
 from course_lib.fonts import use_course_font
 
-__all__ = ["setup", "show_source"]
+__all__ = ["check_environment", "setup", "show_source"]
 
 
 def _from_environment(name: str, default: int, least: int) -> int:
@@ -44,9 +47,38 @@ def setup() -> int:
     if shell is not None and getattr(shell, "kernel", None) is not None:
         # 글꼴보다 먼저 해야 합니다. inline은 켜질 때 matplotlib의 설정을 되돌립니다
         shell.run_line_magic("matplotlib", "inline")
-        shell.run_line_magic("config", "InlineBackend.figure_formats = {'png'}")
+        shell.run_line_magic("config", "InlineBackend.figure_formats = ['png']")
     use_course_font()
     return seed
+
+
+def check_environment() -> None:
+    """버전, 글꼴, 위젯, 데이터 폴더를 살펴 한 줄씩 알려 줍니다. 고칠 것이 있으면 할 일을 적습니다.
+
+    컴퓨터마다 다른 값은 `≈` 뒤에 띄어쓰기 없이 적습니다(nbval이 그 자리를 가립니다).
+    """
+    import anywidget
+    import ipywidgets
+    from matplotlib import font_manager
+
+    def line(name: str, value: str, ok: bool, fix: str) -> None:
+        print(f"{'✅' if ok else '❌'} {name} ≈ {value}" + ("" if ok else f" → {fix}"))
+
+    again = "터미널에서 `python3 course.py lab`으로 다시 열어 주세요."
+    python = sys.version_info[:2]
+    line("Python", "%d.%d" % python, (3, 11) <= python <= (3, 13), "3.11–3.13이 필요합니다.")
+    line("PyTorch", torch.__version__, torch.__version__ >= "2.6", again)
+    line("matplotlib", matplotlib.__version__, True, again)
+    line("ipywidgets", ipywidgets.__version__, ipywidgets.__version__ >= "8", again)
+    line("anywidget", anywidget.__version__, True, again)
+    family = matplotlib.rcParams["font.family"][0]
+    known = family in font_manager.get_font_names()
+    line("강의 글꼴", family.replace(" ", "-"), known, "첫 셀의 notebook.setup()을 실행하세요.")
+    line("계산 스레드", str(torch.get_num_threads()), True, "")
+    folder = os.environ.get("COURSE_DATA")
+    found = folder is None or (Path(folder) / "mnist").is_dir()
+    value = "지정하지-않음" if folder is None else "읽을-수-있음" if found else "mnist가-없음"
+    line("COURSE_DATA", value, found, "경로를 고치거나 변수를 지우세요.")
 
 
 def _without_docstrings(source: str) -> str:

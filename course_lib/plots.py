@@ -24,7 +24,7 @@ from course_lib.fonts import INK, MUTED, PALETTE, RULE, STYLE, use_course_font
 __all__ = [
     "DENSITY", "DIVERGING", "INK", "MODEL_COLORS", "MUTED", "PALETTE", "RULE",
     "bars", "blank_figure", "curves", "density2d", "density_grid", "heat_map", "histogram", "image_grid",
-    "model_color", "new_figure", "png", "scatter2d", "show",
+    "model_color", "new_figure", "png", "scatter2d", "show", "tree",
 ]  # fmt: skip
 
 # 같은 모델은 강의 전체에서 같은 색입니다. 한 그림에서 비교하는 모델끼리는 색이 겹치지 않습니다.
@@ -150,7 +150,8 @@ def scatter2d(
         if value.ndim != 2 or value.shape[1] != 2:
             raise ValueError(f"점의 모양은 (N, 2)여야 하는데 {value.shape}을 받았습니다: {name!r}")
     limits = limits or _limits(np.concatenate(list(panels.values())))
-    figure, axes = _row_of_panels(len(panels))
+    aspect = (limits[3] - limits[2]) / (limits[1] - limits[0])
+    figure, axes = _row_of_panels(len(panels), aspect=aspect)
     for index, (axis, (name, value)) in enumerate(zip(axes, panels.items(), strict=True)):
         size = float(np.clip(6000 / max(len(value), 1), 4, 26))
         if labels is None:
@@ -197,7 +198,8 @@ def density2d(
     색은 칸마다 최댓값으로 나눈 √밀도입니다. 제곱근을 쓰면 옅은 꼬리도 보입니다.
     """
     panels = _panels(log_prob, title)
-    figure, axes = _row_of_panels(len(panels))
+    aspect = (limits[3] - limits[2]) / (limits[1] - limits[0])
+    figure, axes = _row_of_panels(len(panels), aspect=aspect)
     for axis, (name, function) in zip(axes, panels.items(), strict=True):
         function = getattr(function, "log_prob", function)
         _, _, density = density_grid(function, limits, resolution)
@@ -293,7 +295,8 @@ def curves(
     for name, level in (reference or {}).items():
         axis.axhline(level, color=INK, linestyle=(0, (4, 3)), linewidth=1.2)
         axis.annotate(name, (1, level), (0, 3), xycoords=("axes fraction", "data"),
-                      textcoords="offset points", ha="right", va="bottom", fontsize=10)  # fmt: skip
+                      textcoords="offset points", ha="right", va="bottom", fontsize=10,
+                      bbox={"fc": "white", "alpha": 0.75, "lw": 0, "pad": 1})  # fmt: skip
     if log_y:
         axis.set_yscale("log")
     if ylim:
@@ -422,6 +425,37 @@ def heat_map(
     return figure
 
 
+def tree(branches: Mapping, *, root: str, width: float = 9.0) -> Figure:
+    """왼쪽에서 오른쪽으로 자라는 나무 그림. ``{가지: {가지: [잎, …]}}`` 꼴의 사전을 그립니다."""
+    leaves: list[float] = []
+    lines, labels = [], []
+
+    def place(node, name: str, depth: int) -> float:
+        children = node.items() if isinstance(node, Mapping) else [(leaf, None) for leaf in node or ()]
+        ys = [place(child, label, depth + 1) for label, child in children]
+        if not ys:
+            leaves.append(-1.0 * len(leaves))
+        y = sum(ys) / len(ys) if ys else leaves[-1]
+        lines.extend(((depth, y), (depth + 1, child_y)) for child_y in ys)
+        labels.append((depth, y, name))
+        return y
+
+    place(branches, root, 0)
+    figure, axes = new_figure(width=width, height=0.36 * len(leaves) + 0.3)
+    axis = axes[0, 0]
+    for (x0, y0), (x1, y1) in lines:
+        t = np.linspace(0, 1, 30)
+        axis.plot(x0 + (x1 - x0) * t, y0 + (y1 - y0) * (3 * t**2 - 2 * t**3), color=RULE, zorder=1)
+    colors = [PALETTE[key] for key in ("black", "blue", "vermillion", "green")]
+    for depth, y, name in labels:
+        color = colors[min(depth, 3)]
+        axis.text(depth, y, name, ha="left" if depth else "center", va="center", color="white",
+                  fontsize=10, bbox={"boxstyle": "round,pad=0.35", "fc": color, "lw": 0})  # fmt: skip
+    axis.set(xlim=(-0.35, max(x for x, _, _ in labels) + 0.9), ylim=(min(leaves) - 0.7, 0.7))
+    axis.set_axis_off()
+    return figure
+
+
 def _panels(value, title) -> dict:
     """값 하나를 ``{제목: 값}``으로 맞춥니다."""
     return dict(value) if isinstance(value, Mapping) else {title or "": value}
@@ -431,12 +465,17 @@ def _array(value) -> np.ndarray:
     return value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
 
 
-def _row_of_panels(count: int, label_space: float = 0.35) -> tuple[Figure, np.ndarray]:
+def _row_of_panels(
+    count: int, label_space: float = 0.35, aspect: float = 1.0
+) -> tuple[Figure, np.ndarray]:
+    """칸 ``count``개를 한 줄에 셋까지 놓습니다. ``aspect``는 칸 하나의 높이/너비입니다."""
     columns = min(count, 3)
     rows = -(-count // columns)
     width = {1: 4.6, 2: 7.2, 3: 9.0}[columns]
     side = width / columns
-    figure, axes = new_figure(rows, columns, width=width, height=rows * (side + label_space))
+    figure, axes = new_figure(
+        rows, columns, width=width, height=rows * (side * aspect + label_space)
+    )
     for axis in axes.ravel()[count:]:
         axis.set_visible(False)
     return figure, axes.ravel()[:count]

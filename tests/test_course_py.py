@@ -45,6 +45,10 @@ class House:
         (self.pip / "__main__.py").write_text(FAKE_PIP, encoding="utf-8")
         self.plan()
 
+    def make_venv(self):
+        (self.root / ".venv").mkdir()
+        (self.root / ".venv/pyvenv.cfg").touch()
+
     def plan(self, *steps):
         """(명령에 든 글, 종료 코드, 출력)의 목록. 먼저 맞는 것을 씁니다."""
         (self.pip / "plan.json").write_text(json.dumps(steps), encoding="utf-8")
@@ -73,7 +77,8 @@ def house(tmp_path, monkeypatch):
     monkeypatch.setattr(course, "STAMP", venv / "course-stamp.txt")
     monkeypatch.setattr(course, "LOG", house.root / ".venv-install.log")
     monkeypatch.setattr(course, "LOCK", house.root / ".venv.lock")
-    monkeypatch.setattr(course, "make_venv", venv.mkdir)
+    monkeypatch.setattr(course, "DISCARDED", house.root / ".venv.old")
+    monkeypatch.setattr(course, "make_venv", house.make_venv)
     monkeypatch.setattr(course, "venv_python", lambda: Path(sys.executable))
     monkeypatch.setattr(course, "has_nvidia_gpu", lambda: False)
     monkeypatch.setattr(course.platform, "system", lambda: "Linux")
@@ -130,13 +135,21 @@ def test_then_the_cpu_index_of_pytorch(house):
     assert "--index-url" not in last and "--extra-index-url" not in last
 
 
-@pytest.mark.parametrize("output", [NO_CPU_BUILD, NO_NETWORK])
-def test_and_never_a_cuda_build(house, output):
-    house.plan(("+cpu", 1, output))
-    with pytest.raises(course.DownloadError) as caught:
+@pytest.mark.parametrize(
+    ("first", "second", "word"),
+    [
+        (NO_CPU_BUILD, NO_CPU_BUILD, "COURSE_TORCH=cuda"),
+        (NO_CPU_BUILD, NO_NETWORK, "COURSE_TORCH=cuda"),
+        (NO_NETWORK, NO_NETWORK, "인터넷"),
+        (DISK_FULL, "", "디스크"),
+    ],
+)
+def test_and_never_a_cuda_build(house, first, second, word):
+    house.plan(("--index-url", 1, second), ("+cpu", 1, first))
+    with pytest.raises(course.CourseError) as caught:
         course.ensure_environment()
-    assert "COURSE_TORCH=cuda" in one_korean_line(caught.value)
-    assert len(house.calls()) == 2
+    assert word in one_korean_line(caught.value)
+    assert all(cpu_torch(call) for call in house.calls())
 
 
 def test_installed_torch_is_not_fetched_again(house):
@@ -155,7 +168,7 @@ def test_other_systems_need_no_special_build(house, monkeypatch, system):
 
 def test_gpu_takes_the_plain_pin_and_the_choice_can_be_forced(house, monkeypatch):
     monkeypatch.setattr(course, "has_nvidia_gpu", lambda: True)
-    course.VENV.mkdir()
+    house.make_venv()
     course.install_packages()
     assert [call[-1] for call in house.calls()] == ["requirements.txt"]
     monkeypatch.setenv("COURSE_TORCH", "cpu")
@@ -235,13 +248,44 @@ def test_half_made_venv_without_python_is_built_anew(house, monkeypatch):
     (course.VENV / "half-made").touch()
     made = []
     monkeypatch.setattr(course, "venv_works", lambda with_pip: bool(made))
-    monkeypatch.setattr(course, "make_venv", lambda: (course.VENV.mkdir(), made.append(1)))
+    monkeypatch.setattr(course, "make_venv", lambda: (house.make_venv(), made.append(1)))
     course.ensure_environment()
     assert made and not (course.VENV / "half-made").exists()
 
 
+def test_interrupted_removal_leaves_no_half_venv(house, monkeypatch):
+    course.ensure_environment()
+    (course.VENV / "half-made").touch()
+    course.write_stamp(course.INSTALLING)
+
+    def interrupted(path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(course.shutil, "rmtree", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            course.ensure_environment()
+    assert not course.VENV.exists()
+    course.ensure_environment()
+    assert not (course.VENV / "half-made").exists()
+    (course.VENV / "half-made").touch()
+    course.write_stamp(course.INSTALLING)
+    course.ensure_environment()
+    assert not course.VENV.with_name(".venv.old").exists()
+
+
+def test_nothing_is_installed_outside_the_venv(house):
+    """pyvenv.cfg가 없으면 .venv의 Python은 바깥 Python입니다."""
+    house.make_venv()
+    (course.VENV / "half-made").touch()
+    (course.VENV / "pyvenv.cfg").unlink()
+    course.ensure_environment()
+    assert not (course.VENV / "half-made").exists()
+    assert course.child_env()["PIP_REQUIRE_VIRTUALENV"] == "1"
+
+
 def test_own_venv_of_the_user_is_kept(house):
-    course.VENV.mkdir()
+    house.make_venv()
     (course.VENV / "keep").touch()
     course.ensure_environment()
     assert house.calls() and (course.VENV / "keep").exists()
@@ -281,6 +325,7 @@ def test_other_python_version_builds_anew(house, monkeypatch):
 
 
 def test_venv_works_only_with_this_version(house, monkeypatch):
+    house.make_venv()
     assert course.venv_works(with_pip=False) and course.venv_works(with_pip=True)
     (house.pip / "__init__.py").write_text("raise ImportError", encoding="utf-8")
     assert course.venv_works(with_pip=False) and not course.venv_works(with_pip=True)
@@ -318,6 +363,8 @@ def test_real_venv_in_a_folder_with_korean_and_a_space(tmp_path, monkeypatch):
     )
     course.make_venv()
     assert course.venv_works(with_pip=False) and not course.venv_works(with_pip=True)
+    (root / ".venv/pyvenv.cfg").unlink()
+    assert not course.venv_works(with_pip=False)
 
 
 # ── 시작하기 전의 확인 ─────────────────────────────────────────────────────────
@@ -576,10 +623,15 @@ def test_exit_code_of_the_child(house):
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX의 신호를 씁니다")
 def test_ctrl_c_is_left_to_the_child(house):
-    before = signal.getsignal(signal.SIGINT)
-    code = "import os, signal; os.kill(os.getppid(), signal.SIGINT); raise SystemExit(7)"
-    assert course.call(["-c", code]) == 7
-    assert signal.getsignal(signal.SIGINT) is before
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    code = "import os, signal, time; time.sleep(0.2); os.kill(os.getppid(), signal.SIGINT); "
+    try:
+        assert course.call(["-c", code + "raise SystemExit(7)"]) == 7
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    except KeyboardInterrupt:
+        pytest.fail("자식이 끝나기 전에 부모가 멈췄습니다")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("encoding", ["cp949", "ascii", "utf-8"])

@@ -7,6 +7,7 @@
 
 from torch import Tensor, nn
 
+from course_lib.nn import MLP
 from course_lib.vae.vae import BernoulliPixels, GaussianVAE
 
 
@@ -33,12 +34,21 @@ class ConvVAE(GaussianVAE):
     width       14×14 층의 채널 수. 7×7 층에서는 두 배입니다.
     hidden      7×7 특징 지도와 z 사이의 완전연결층 크기
     blocks      7×7 층의 잔차 블록 수
+    mlp_decoder 크기들을 주면 디코더만 합성곱 대신 그 은닉층의 MLP로 바꿉니다. 작은 MLP는 브라우저에서
+                커널 없이 계산할 수 있습니다(widgets.frame.decoder_player).
 
     28 ↔ 14는 화소 네 개를 채널로 옮기는 PixelUnshuffle/PixelShuffle입니다. 채널 하나짜리 합성곱보다
     CPU에서 빠릅니다.
     """
 
-    def __init__(self, latent_dim: int, width: int = 32, hidden: int = 256, blocks: int = 1):
+    def __init__(
+        self,
+        latent_dim: int,
+        width: int = 32,
+        hidden: int = 256,
+        blocks: int = 1,
+        mlp_decoder: tuple[int, ...] = (),
+    ):
         wide = 2 * width
         encoder = nn.Sequential(
             nn.PixelUnshuffle(2),  # (B, 4, 14, 14)
@@ -64,4 +74,8 @@ class ConvVAE(GaussianVAE):
             nn.Conv2d(width, 4, 3, padding=1),
             nn.PixelShuffle(2),  # (B, 1, 28, 28)
         )
+        if mlp_decoder:
+            decoder = nn.Sequential(
+                *MLP(latent_dim, mlp_decoder, 784), nn.Unflatten(1, (1, 28, 28))
+            )
         super().__init__((1, 28, 28), latent_dim, encoder, decoder, BernoulliPixels())

@@ -5,7 +5,9 @@ import hashlib
 import html as html_lib
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -71,23 +73,35 @@ class Palette:
         return cls(np.array(image.getpalette()))
 
     @classmethod
+    def ramps(cls, *ends: str, steps: int = 24) -> "Palette":
+        """흰색에서 각 색까지의 단계들."""
+        rows = [np.linspace(255, 255 * np.array(to_rgb(end)), steps) for end in ends]
+        return cls(np.concatenate(rows).round())
+
+    @classmethod
     def gray_and(cls, accent: str, steps: int = 40) -> "Palette":
         """흑백 ``steps``단계와 강조색 하나(가장자리를 부드럽게 할 옅은 단계 포함)."""
         gray = np.repeat(np.linspace(0, 255, steps)[:, None], 3, 1)
         share = np.linspace(0.35, 1, 5)[:, None]
-        return cls(np.concatenate([gray, 255 * (1 - share + share * np.array(to_rgb(accent)))]).round())
+        return cls(
+            np.concatenate([gray, 255 * (1 - share + share * np.array(to_rgb(accent)))]).round()
+        )
 
     def indices(self, pixels: np.ndarray) -> np.ndarray:
         """(H, W, 4) → 색 번호 (H, W), uint8."""
         word = np.ascontiguousarray(pixels).view("<u4")[..., 0]
-        code = ((word >> 2) & 0x3F) | ((word >> 4) & 0xFC0) | ((word >> 6) & 0x3F000)
+        code = (word >> 2) & 0x3F
+        for shift, mask in ((4, 0xFC0), (6, 0x3F000)):
+            part = word >> shift
+            part &= mask
+            code |= part
         index = self._table[code]
         if index.min() < 0:
             new, where = np.unique(code[index < 0], return_index=True)
             seen = pixels[index < 0][where, :3].astype(np.int32)
-            for part in range(0, len(new), 4096):
-                gap = seen[part : part + 4096, None] - self.colors
-                self._table[new[part : part + 4096]] = (gap**2).sum(-1).argmin(1)
+            for first in range(0, len(new), 4096):
+                gap = seen[first : first + 4096, None] - self.colors
+                self._table[new[first : first + 4096]] = (gap**2).sum(-1).argmin(1)
             index = self._table[code]
         return index.astype(np.uint8)
 
@@ -201,6 +215,61 @@ class TriView:
         return bundle
 
 
+class DrawAhead:
+    """``draw(눈금) → PNG``의 결과를 기억하고, 방금 움직인 쪽의 다음 눈금을 미리 그려 둡니다.
+
+    슬라이더를 끌거나 재생할 때 다음 눈금은 거의 늘 이웃이므로, 그림을 보낸 뒤 쉬는 시간에 그려 두면
+    다음 움직임에서는 보내기만 하면 됩니다. 미리 그리는 스레드는 하나뿐이고, 막 보낸 그림의 전송을
+    방해하지 않도록 잠깐 기다린 뒤 시작합니다.
+    """
+
+    PAUSE, KEEP = 0.02, 64
+
+    def __init__(self, draw: Callable[[int], bytes], steps: int):
+        self._draw, self._steps = draw, steps
+        self._lock = threading.Lock()
+        self._ready: dict[int, bytes] = {}
+        self._version = self._last = 0
+        self._pool: ThreadPoolExecutor | None = None
+
+    def forget(self, steps: int | None = None) -> None:
+        """그릴 대상이 바뀌었을 때 기억한 그림을 버립니다."""
+        with self._lock:
+            self._ready.clear()
+            self._version += 1
+            self._steps = self._steps if steps is None else steps
+
+    def __call__(self, tick: int) -> bytes:
+        picture = self._get(tick)
+        following = tick + (1 if tick >= self._last else -1)
+        self._last = tick
+        if 0 <= following <= self._steps:
+            self._pool = self._pool or ThreadPoolExecutor(1, "draw-ahead")
+            self._pool.submit(self._prepare, tick, following)
+        return picture
+
+    def _prepare(self, tick: int, following: int) -> None:
+        time.sleep(self.PAUSE)
+        if self._last == tick:  # 그 사이에 더 움직였다면 이 눈금은 이미 지나갔습니다
+            import torch
+
+            with torch.inference_mode():
+                self._get(following)
+
+    def _get(self, tick: int) -> bytes:
+        with self._lock:
+            if tick in self._ready:
+                return self._ready[tick]
+            version = self._version
+        picture = self._draw(tick)
+        with self._lock:
+            if version == self._version:
+                if len(self._ready) >= self.KEEP:
+                    self._ready.pop(next(iter(self._ready)))
+                self._ready[tick] = picture
+        return picture
+
+
 def slider_view(
     draw: Callable[[int], bytes],
     *,
@@ -214,7 +283,7 @@ def slider_view(
     """슬라이더와 재생 단추를 순수 함수 ``draw(눈금) → PNG``에 잇는 위젯.
 
     돌려주는 값은 (VBox, 슬라이더, 그림, 다시 그리기 함수)입니다. ``extra``는 그림 위에 놓을
-    조작기입니다. 같은 그림을 다시 보낼 때는 새로 그리지 않습니다.
+    조작기입니다. 그릴 대상이 바뀌면(모델을 골랐을 때) 다시 그리기 함수를 부릅니다.
     """
     import ipywidgets as widgets
     import torch
@@ -226,11 +295,18 @@ def slider_view(
     widgets.jslink((play, "value"), (slider, "value"))
     picture = widgets.Image(format="png", layout=widgets.Layout(width="100%", max_width=max_width))
 
-    def redraw(_=None) -> None:
+    ahead = DrawAhead(draw, steps)
+
+    def move(change) -> None:
+        with torch.inference_mode():
+            picture.value = ahead(change["new"])
+
+    def redraw() -> None:
+        ahead.forget(slider.max)
         with torch.inference_mode():
             picture.value = draw(slider.value)
 
-    slider.observe(redraw, "value")
+    slider.observe(move, "value")
     redraw()
     bar = widgets.HBox([play, slider], layout=widgets.Layout(width="100%", max_width=max_width))
     box = widgets.VBox([*extra, picture, bar], layout=widgets.Layout(width="100%"))
@@ -294,11 +370,16 @@ def decoder_player(
         "limits": list(limits),
         "range": list(value_range),
         "start": [float(value) for value in start],
-        "names": list(names or [f"z{i + 1}" for i in range(len(start))]),
+        "names": list(names or [f"z{subscript(i + 1)}" for i in range(len(start))]),
         "presets": [[name, [float(v) for v in z]] for name, z in (presets or {}).items()],
         "background": base64.b64encode(background).decode() if background else "",
     }
     return self_contained("decoder_player.js", data, poster, alt)
+
+
+def subscript(number: int) -> str:
+    """아래 첨자로 쓴 수: 12 → ₁₂. 브라우저의 글자에 씁니다(matplotlib에서는 $z_{12}$)."""
+    return str(number).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
 
 
 def _portable_layers(decoder) -> list[dict]:

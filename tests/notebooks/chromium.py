@@ -204,7 +204,7 @@ def without_skipped(nb) -> nbformat.NotebookNode:
 
 
 def check_slides(browser, file: Path, shots: Path | None = None, limit=5_000):
-    """슬라이드를 끝까지 넘기며, 세로로 넘치는 장과 움직이지 않는 조작기를 찾습니다.
+    """슬라이드를 끝까지 넘기며, 너무 긴 장(한 화면 반까지)과 움직이지 않는 조작기를 찾습니다.
 
     (문제의 목록, 조작한 것의 수)를 돌려줍니다.
     """
@@ -213,12 +213,14 @@ def check_slides(browser, file: Path, shots: Path | None = None, limit=5_000):
         page.evaluate(SCRIPT)
         problems, driven = [], 0
         for number in range(500):
-            tall = page.evaluate(
-                "() => { const s = Reveal.getCurrentSlide();"
-                " return s.scrollHeight > s.clientHeight + 2 && s.innerText.slice(0, 40); }"
+            screens, start = page.evaluate(
+                "() => { const s = Reveal.getCurrentSlide(); fitSlide(s);"
+                " return [s.scrollHeight / s.clientHeight, s.innerText.trim().slice(0, 30)]; }"
             )
-            if tall:
-                problems.append(f"{number + 1}째 화면이 넘칩니다: {tall!r}")
+            if screens > 1.5:
+                problems.append(
+                    f"가장 작게 줄여도 {screens:.1f}화면입니다. subslide로 나누세요: {start!r}"
+                )
             if shots:
                 page.screenshot(path=shots / f"{file.stem}-{number:02d}.png")
             here = page.evaluate(

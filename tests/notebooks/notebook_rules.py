@@ -13,6 +13,7 @@ import io
 import os
 import re
 import statistics
+import symtable
 import tokenize
 import warnings
 from pathlib import Path
@@ -22,6 +23,7 @@ import nbformat
 import torch
 import yaml
 from IPython.core.inputtransformer2 import TransformerManager
+from nbconvert.filters import markdown2html
 
 from course_lib import exercises
 
@@ -166,6 +168,8 @@ def _forbidden(nb) -> list[str]:
         if found := MACHINE_PATH.search(BLOB.sub(" ", "\n".join(shown))):
             problems.append(f"셀 {number}: 컴퓨터의 경로 {found[0]!r}")
         if cell.cell_type == "markdown":
+            if stars := _unrendered(cell.source):
+                problems.append(f"셀 {number}: 굵게 되지 않는 **가 있습니다: {stars!r}")
             if r"\$" in cell.source:
                 problems.append(f"셀 {number}: \\$는 HTML에서 수식이 됩니다. 다르게 써 주세요.")
             if re.search(r"!\[\s*\]\(", cell.source) or _images_without_alt(cell.source):
@@ -173,6 +177,16 @@ def _forbidden(nb) -> list[str]:
         elif cell.cell_type == "code":
             problems += [f"셀 {number}: {problem}" for problem in _code(cell)]
     return problems
+
+
+def _unrendered(markdown: str) -> str | None:
+    """굵게 되지 못하고 글자 그대로 남은 `**`. `…)**입니다`처럼 문장 부호 뒤에 글자가 붙을 때 생깁니다."""
+    # JupyterLab은 수식을 이런 표시로 바꾼 뒤에 Markdown을 읽습니다
+    plain = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$", "@@0@@", markdown, flags=re.DOTALL)
+    plain = re.sub(r"!\[[^\]]*\]\([^)]*\)", "그림", plain)
+    html = re.sub(r"<(pre|code)\b.*?</\1>", "", markdown2html(plain), flags=re.DOTALL)
+    found = re.search(r".{0,30}\*\*.{0,10}", html)
+    return found and found[0]
 
 
 def _code(cell) -> list[str]:
@@ -319,7 +333,8 @@ def forbidden_words(text: str, rows) -> list[str]:
 
 
 def first_uses(text: str, rows) -> list[str]:
-    """용어가 처음 나올 때 `한글(영어)` 꼴인가. 겹치는 용어는 긴 쪽을 먼저 봅니다."""
+    """용어가 처음 나올 때 `한글(영어)` 꼴인가. 겹치는 용어는 긴 쪽을 먼저 보고 제목은 뺍니다."""
+    text = re.sub(r"^#.*$", "", text, flags=re.MULTILINE)
     english = {korean: words for korean, words, _, _ in rows}
     required = {korean for korean, _, needed, _ in rows if needed}
     longest = sorted(english, key=len, reverse=True)
@@ -342,7 +357,10 @@ def terms(path: Path, rows) -> list[str]:
     nb = read(path)
     text = "\n\n".join(prose(cell.source) for cell in nb.cells if cell.cell_type == "markdown")
     comments = "\n".join(c for cell in code_cells(nb) for c in _comments(cell.source))
-    return forbidden_words(text + "\n" + comments, rows) + first_uses(text, rows)
+    problems = forbidden_words(text + "\n" + comments, rows)
+    if is_chapter(path):  # 00은 모든 장의 이름을 늘어놓는 지도이고, 제목에는 영어를 붙이지 않습니다
+        problems += first_uses(re.sub(r"^#.*$", "", text, flags=re.MULTILINE), rows)
+    return problems
 
 
 def _comments(source: str) -> list[str]:
@@ -386,20 +404,28 @@ def exercise_structure(path: Path) -> list[str]:
     return problems + _leaks(nb)
 
 
+def _module_names(cell) -> tuple[set[str], set[str]]:
+    """셀이 노트북 전체에 (새로 정하는 이름, 가져다 쓰는 이름). 함수 안의 지역 이름은 빼고 봅니다."""
+    source = TransformerManager().transform_cell(cell.source)
+    tables = [symtable.symtable(source, "cell", "exec")]
+    top = tables[0].get_symbols()
+    bound = {s.get_name() for s in top if s.is_assigned() or s.is_imported() or s.is_namespace()}
+    used = {s.get_name() for s in top}
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        used |= {s.get_name() for s in table.get_symbols() if s.is_global()}
+    return bound, used
+
+
 def _leaks(nb) -> list[str]:
     bound, used = set(), set()
     for cell in code_cells(nb):
-        solution = "solution" in tags(cell)
-        for node in ast.walk(parse(cell)):
-            if isinstance(node, ast.Name):
-                if solution and not isinstance(node.ctx, ast.Load):
-                    bound.add(node.id)
-                elif not solution:
-                    used.add(node.id)
-            elif solution and isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-                bound.add(node.name)
-            elif solution and isinstance(node, ast.alias):
-                bound.add((node.asname or node.name).split(".")[0])
+        new, needed = _module_names(cell)
+        if "solution" in tags(cell):
+            bound |= new
+        else:
+            used |= needed
     return [f"풀이 셀이 정한 이름 {n}을 다른 셀이 씁니다." for n in sorted(bound & used)]
 
 

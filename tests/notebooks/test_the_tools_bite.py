@@ -45,7 +45,9 @@ def stdout(text):
 def good():
     """규칙을 모두 지키는 37칸짜리 노트북."""
     cells = [
-        new_markdown_cell("# 견본\n\n밀도(density)를 봅니다. 이 밀도는 $p(x)$입니다."),
+        new_markdown_cell(
+            "# 견본\n\n**밀도**(density)를 봅니다. 이 **밀도**는 `a**b`가 아니라 $p(x)$입니다."
+        ),
         code("answer = 42", "setup"),
         code("print('안녕하세요')", outputs=[stdout("안녕하세요\n")]),
         code("show(picture)", outputs=[copy.deepcopy(PICTURE)]),
@@ -195,6 +197,14 @@ def no_alt_markdown(nb):
     nb.cells[0].source += "\n![](attachment:x.png)"
 
 
+def stars(nb):
+    nb.cells[0].source += "\n\n**잠재 변수(latent variable)**입니다."
+
+
+def stars_after_maths(nb):
+    nb.cells[0].source += "\n\n**모델 $p(x)$**입니다."
+
+
 def dollar(nb):
     nb.cells[0].source += r" 값은 \$5"
 
@@ -230,6 +240,8 @@ def dollar(nb):
         (no_alt, "alt"),
         (no_alt_png, "대체 텍스트"),
         (no_alt_markdown, "대체 텍스트"),
+        (stars, "**"),
+        (stars_after_maths, "**"),
         (dollar, "수식이 됩니다"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -335,6 +347,7 @@ def test_the_glossary_bites(tmp_path, text, says):
     [
         "밀도(density)와 밀도",
         "**밀도**(Density)는",
+        "# 밀도와 가역\n\n밀도(density)는",
         "비가역 과정과 고밀도",
         "`덴시티`와 $\\text{덴시티}$는 글이 아닙니다",
         "표본을 표본 추출(sampling)로",
@@ -379,6 +392,15 @@ def test_good_exercises_are_accepted(tmp_path, graders):
     assert rules.graded(path) == []
 
 
+def test_local_names_of_a_solution_do_not_leak(tmp_path):
+    nb = exercise_notebook()
+    nb.cells[6].source = (
+        "def solution1():\n    mine2 = answer\n    return mine2\n\n"
+        "check_exercise('99-1', solution1())"
+    )
+    assert rules.exercise_structure(save(nb, tmp_path)) == []
+
+
 def cell(index, source):
     def edit(nb):
         nb.cells[index].source = source
@@ -415,6 +437,7 @@ def only_two(nb):
     "edit, says",
     [
         (cell(6, "mine2 = answer\ncheck_exercise('99-1', mine2)"), "이름 mine2"),
+        (cell(6, "for mine3 in [1]: check_exercise('99-1', 42)"), "이름 mine3"),
         (cell(6, "def answer(): pass\ncheck_exercise('99-1', 42)"), "이름 answer"),
         (cell(6, "import torch as answer\ncheck_exercise('99-1', 42)"), "이름 answer"),
         (cell(6, "pass"), "하나씩"),
@@ -489,7 +512,7 @@ def test_author_run_and_nbval(tmp_path, capfd):
     text = path.read_text(encoding="utf-8")
     done = rules.read(path)
     assert [c.execution_count for c in rules.code_cells(done)] == [1, 2, 3, None]
-    assert "한글 폴더" in done.cells[2].outputs[0].data["text/plain"]
+    assert done.cells[2].outputs[0].data["text/plain"] == "('한글 폴더', '0')"
     assert "widget" not in str(done.metadata) and "widget-view" not in text
     assert "execution" not in done.cells[1].metadata
     assert [c.id for c in done.cells] == [c.id for c in nb.cells]
@@ -670,7 +693,7 @@ def test_the_slides_check_bites(browser, tmp_path):
         return chromium.check_slides(browser, file, limit=1000)
 
     assert check() == ([], 1)
-    assert ["넘칩니다" in p for p in check(text="한 줄씩\n\n" * 60)[0]] == [True]
+    assert ["나누세요" in p for p in check(text="한 줄씩\n\n" * 90)[0]] == [True]
     assert "그림이 바뀌지 않습니다" in check(show="")[0][0]
 
 

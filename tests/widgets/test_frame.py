@@ -3,6 +3,7 @@
 import base64
 import re
 import threading
+import time
 from io import BytesIO
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import nn
 
 from course_lib.plots import PALETTE, blank_figure
 from course_lib.widgets.frame import (
+    DrawAhead,
     Palette,
     Stage,
     TriView,
@@ -102,7 +104,7 @@ def test_palette_keeps_white_and_picks_the_nearest_colour():
     colors = rng.integers(0, 256, (40, 3))
     colors[0] = 255
     palette = Palette(colors)
-    pixels = rng.integers(0, 256, (30, 50, 4), dtype=np.uint8)
+    pixels = rng.integers(0, 256, (200, 300, 4), dtype=np.uint8)
     pixels[0] = 255
     for _ in range(2):  # 두 번째에는 채워 둔 표에서 찾습니다
         index = palette.indices(pixels)
@@ -110,8 +112,20 @@ def test_palette_keeps_white_and_picks_the_nearest_colour():
         best = ((pixels[..., None, :3].astype(int) - palette.colors) ** 2).sum(-1).min(-1)
         found = ((pixels[..., :3].astype(int) - chosen) ** 2).sum(-1)
         assert (chosen[0] == 255).all()
-        # 6비트로 묶어도 거리의 차이는 칸의 크기(채널마다 4)를 넘지 않습니다.
-        assert (np.sqrt(found) <= np.sqrt(best) + 2 * np.sqrt(3) * 4).all()
+        # 한 칸에 묶인 두 색은 채널마다 3까지 다르므로 거리의 차이는 2·3√3을 넘지 않습니다.
+        assert (np.sqrt(found) <= np.sqrt(best) + 2 * 3 * np.sqrt(3) + 1e-9).all()
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_palette_tells_shades_of_one_channel_apart(channel):
+    colors = np.zeros((128, 3), int)
+    colors[:, channel] = np.arange(0, 256, 2)
+    colors[-1] = 255
+    palette = Palette(colors)
+    pixels = np.zeros((1, 250, 4), np.uint8)
+    pixels[0, :, channel] = np.random.default_rng(0).permutation(250)
+    chosen = palette.colors[palette.indices(pixels)][0, :, channel]
+    assert np.abs(chosen - pixels[0, :, channel].astype(int)).max() <= 4
 
 
 def test_stage_draws_moving_parts_over_a_clean_background():
@@ -132,18 +146,58 @@ def test_stage_draws_moving_parts_over_a_clean_background():
 
 
 def test_slider_draws_at_both_ends_and_in_the_middle():
-    drawn = []
+    modes = []
     box, slider, picture, redraw = slider_view(
-        lambda k: (drawn.append((k, torch.is_inference_mode_enabled())), FRAMES[k])[1], steps=4, start=2
+        lambda k: (modes.append(torch.is_inference_mode_enabled()), FRAMES[k])[1], steps=4, start=2
     )
     for value in (0, 4, 2):
         slider.value = value
         assert picture.value == FRAMES[value]
-    assert [k for k, _ in drawn] == [2, 0, 4, 2] and all(mode for _, mode in drawn)
     worker = threading.Thread(target=redraw)
     worker.start()
     worker.join()
-    assert drawn[-1] == (2, True)
+    assert all(modes) and picture.value == FRAMES[2]
+
+
+def wait_until(done, seconds=10):
+    end = time.monotonic() + seconds
+    while not done() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert done()
+
+
+def test_the_next_picture_is_ready_before_it_is_asked_for():
+    drawn = []
+    ahead = DrawAhead(lambda k: (drawn.append(k), b"%d" % k)[1], steps=9)
+    assert ahead(5) == b"5"
+    wait_until(lambda: drawn == [5, 6])  # 오른쪽으로 왔으니 6
+    assert ahead(6) == b"6" and ahead(5) == b"5"
+    wait_until(lambda: 4 in drawn)  # 왼쪽으로 돌아섰으니 4
+    assert drawn.count(5) == drawn.count(6) == 1
+    ahead(9)
+    ahead(0)
+    time.sleep(0.1)
+    assert all(0 <= k <= 9 for k in drawn)
+
+
+def test_pictures_of_the_old_model_are_forgotten_even_while_one_is_being_drawn():
+    name, started, go = ["옛"], threading.Event(), threading.Event()
+
+    def draw(tick):
+        current = name[0]
+        if current == "옛" and tick == 3:
+            started.set()
+            go.wait(10)
+        return f"{current}{tick}".encode()
+
+    ahead = DrawAhead(draw, steps=9)
+    ahead(2)  # 3을 미리 그리기 시작합니다
+    assert started.wait(10)
+    name[0] = "새"
+    ahead.forget()
+    go.set()
+    ahead._pool.shutdown(wait=True)
+    assert ahead._get(3) == "새3".encode()
 
 
 def test_decoder_player_carries_the_weights(small_decoder):
