@@ -2,7 +2,6 @@
 
 import math
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -152,7 +151,7 @@ def test_resumed_run_is_bitwise_the_same(tmp_path, make):
             model,
             squared_error,
             minibatches(data, 16),
-            steps=40,
+            steps=43,
             optimizer=optimizer,
             state=state,
             save_every=10,  # 20단계는 에폭(3단계)의 한가운데입니다
@@ -206,13 +205,14 @@ def test_killed_run_resumes_bitwise(tmp_path):
 
     state, whole, resumed = tmp_path / "s", tmp_path / "whole", tmp_path / "resumed"
     assert run("-", whole, -1) == 0
-    assert run(state, resumed, 37) == -signal.SIGKILL
+    assert run(state, resumed, 37) != 0
     assert state.exists() and not resumed.exists()
     assert run(state, resumed, -1) == 0
     assert resumed.read_bytes() == whole.read_bytes()
 
 
 def test_full_disk_keeps_weights_and_the_old_state(tmp_path):
+    resource = pytest.importorskip("resource", reason="Windows에는 파일 크기의 한도가 없습니다")
     model = net()
     state = tmp_path / "state"
     training = fit(model, squared_error, regression, steps=20, state=state, save_every=5)
