@@ -302,7 +302,24 @@ def conv_vae(name: str) -> dict:
     for _ in progress(fit(model, loss, batches, steps=steps, state=state), steps, name):
         pass
     hours = (time.perf_counter() - start) / 3600
+    if model.latent_dim == 2:
+        save_codes(model, name, time.perf_counter() - start)
     return save_checkpoint(model, name, conv_vae_card(name, hours), measure=measure_vae, half=True)
+
+
+def save_codes(model, name: str, seconds: float, count: int = 1000) -> Path:
+    """시험 이미지 앞 ``count``장의 코드 μ(x)와 숫자를 결과 파일에 남깁니다(잠재 평면의 배경)."""
+    from course_lib.datasets.mnist import binarised_test, load_mnist
+
+    with torch.no_grad():
+        codes = model.encode(binarised_test()[:count, None]).mean
+    labels = load_mnist("test")[1][:count]
+    values = {
+        "codes": [[round(v, 3) for v in row] for row in codes.tolist()],
+        "labels": labels.tolist(),
+    }
+    command = f"python -m course_lib.recipes {name}"
+    return save_result(f"{name}_codes", values, command=command, seeds=[0], seconds=seconds)
 
 
 def conv_vae_card(name: str, hours: float) -> dict:
