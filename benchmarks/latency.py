@@ -125,9 +125,7 @@ def measure(changes: int, rounds: int) -> dict:
         root = Path(folder) / "root"
         root.mkdir()
         (root / "latency.ipynb").write_text(nbformat.writes(notebook), encoding="utf-8")
-        browser = playwright.chromium.launch(
-            executable_path=path, args=chromium.CHROMIUM_ARGUMENTS
-        )
+        browser = playwright.chromium.launch(executable_path=path, args=chromium.CHROMIUM_ARGUMENTS)
         with chromium.jupyterlab(root, Path(folder) / "settings") as address:
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             page.goto(f"{address}/lab/tree/latency.ipynb?reset", wait_until="domcontentloaded")
@@ -197,7 +195,9 @@ def main() -> None:
         f"--rounds {options.rounds}",
         "seeds": [0],
         "hardware": hardware(),
-        "load_average": [round(x, 2) for x in os.getloadavg()] if hasattr(os, "getloadavg") else None,
+        "load_average": [round(x, 2) for x in os.getloadavg()]
+        if hasattr(os, "getloadavg")
+        else None,
         "torch": torch.__version__,
         "versions": {
             "chromium": measured["chromium"],

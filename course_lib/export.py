@@ -57,6 +57,7 @@ STYLE = f"""
                                {FONTS}, monospace; }}
 .jp-RenderedHTMLCommon {{ word-break: keep-all; overflow-wrap: anywhere; }}
 .jp-RenderedHTMLCommon table {{ font-size: inherit; display: block; overflow-x: auto; }}
+.jp-RenderedHTMLCommon td, .jp-RenderedHTMLCommon th {{ overflow-wrap: break-word; }}
 .jp-OutputArea-output img, .jp-RenderedMarkdown img {{ max-width: 100%; height: auto; }}
 .jp-OutputArea-output, .jp-RenderedMarkdown pre {{ overflow-x: auto; }}
 mjx-container[display="true"] {{ overflow-x: auto; overflow-y: hidden; padding: 2px 0; }}

@@ -473,7 +473,9 @@ def _row_of_panels(
     rows = -(-count // columns)
     width = {1: 4.6, 2: 7.2, 3: 9.0}[columns]
     side = width / columns
-    figure, axes = new_figure(rows, columns, width=width, height=rows * (side * aspect + label_space))
+    figure, axes = new_figure(
+        rows, columns, width=width, height=rows * (side * aspect + label_space)
+    )
     for axis in axes.ravel()[count:]:
         axis.set_visible(False)
     return figure, axes.ravel()[:count]

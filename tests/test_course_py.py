@@ -623,10 +623,15 @@ def test_exit_code_of_the_child(house):
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX의 신호를 씁니다")
 def test_ctrl_c_is_left_to_the_child(house):
-    before = signal.getsignal(signal.SIGINT)
-    code = "import os, signal; os.kill(os.getppid(), signal.SIGINT); raise SystemExit(7)"
-    assert course.call(["-c", code]) == 7
-    assert signal.getsignal(signal.SIGINT) is before
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    code = "import os, signal, time; time.sleep(0.2); os.kill(os.getppid(), signal.SIGINT); "
+    try:
+        assert course.call(["-c", code + "raise SystemExit(7)"]) == 7
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    except KeyboardInterrupt:
+        pytest.fail("자식이 끝나기 전에 부모가 멈췄습니다")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("encoding", ["cp949", "ascii", "utf-8"])

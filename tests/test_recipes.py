@@ -1,9 +1,13 @@
 """조리법: 결과 파일의 모양, 이어 하기, 이름을 모를 때의 안내."""
 
+import math
+
 import pytest
 import torch
 
 from course_lib import recipes
+from course_lib.datasets import load_digits_images
+from course_lib.flows.realnvp import RealNVP
 
 
 def tiny(steps, lr=5e-3):
@@ -99,6 +103,23 @@ def test_stability_recipe_in_miniature(folders, monkeypatch):
                 assert min(a, b) > row["entropy"]
     # 학습하지 않은 것이나 다름없는 flow도 8×8 숫자에서 자리만큼의 bits/dim을 냅니다.
     assert 2 < final["digits"]["RealNVP"]["median"] < 6
+
+
+def test_bits_of_the_digits_follow_the_definition():
+    """u ~ U[0, 1)로 한 번 역양자화한 픽셀 (k + u)/17로 손으로 계산한 값과 비교합니다."""
+    torch.manual_seed(0)
+    model, batches, test_bits = recipes._digits_flow(RealNVP, {"hidden": [16]})
+    torch.nn.init.normal_(model.flow.flows[0].net[-1].bias)
+    model.eval()
+    x = batches(torch.Generator().manual_seed(0))
+    assert x.shape == (256, 64) and 0 <= x.min() and x.max() < 1
+    pixels, _ = load_digits_images("test")
+    x = ((pixels + torch.rand(pixels.shape)) / 17).flatten(1)
+    with torch.no_grad():
+        nats = -float(model.log_prob(x).mean())
+        assert float(test_bits()) == pytest.approx(
+            nats / (64 * math.log(2)) + math.log2(17), abs=0.02
+        )
 
 
 def test_divergence_is_counted_not_hidden(folders, monkeypatch):

@@ -159,7 +159,9 @@ def warp_path(
             ticks = torch.linspace(-3.0, 3.0, LINES)
             along = torch.linspace(-3.0, 3.0, LINE_POINTS)
             fixed, moving = torch.meshgrid(ticks, along, indexing="ij")
-            z_lines = torch.cat([torch.stack([moving, fixed], -1), torch.stack([fixed, moving], -1)])
+            z_lines = torch.cat(
+                [torch.stack([moving, fixed], -1), torch.stack([fixed, moving], -1)]
+            )
             line_stages = _stages(frozen, z_lines)
             sample_stages = _stages(frozen, z_samples)
         # 촘촘한 격자는 확률이 모인 가운데를 더 촘촘히 나눕니다: u ↦ 0.7u + 0.3u³
@@ -345,7 +347,9 @@ def stage_label(path: WarpPath, t: float, title: str = "") -> str:
     return f"{head}t = {k + tau:.2f} / {path.layers}  ·  {where}"
 
 
-def warp_html(paths: Mapping[str, WarpPath], poster: bytes, *, seconds_per_layer: float = 0.9) -> str:
+def warp_html(
+    paths: Mapping[str, WarpPath], poster: bytes, *, seconds_per_layer: float = 0.9
+) -> str:
     """브라우저에서 그리는 변형 재생기. 모델 하나에 100 kB 안팎입니다.
 
     층마다 바뀐 좌표만 16비트 정수로 담고(결합층은 한 좌표만 바꿉니다), 밀도는 파이썬과 같은
@@ -418,9 +422,7 @@ def flow_warp(models, data=None, *, seed: int = 0) -> TriView:
     unknown = set(data) - set(models)
     if unknown:
         raise ValueError(f"data에만 있는 이름: {sorted(unknown)}. models의 이름과 맞추세요.")
-    paths = {
-        name: warp_path(model, data.get(name), seed=seed) for name, model in models.items()
-    }
+    paths = {name: warp_path(model, data.get(name), seed=seed) for name, model in models.items()}
     view = WarpView(paths)
     first = next(iter(paths.values()))
     poster = WarpStage(first, dpi=90).draw(first.layers, level=9)

@@ -83,7 +83,9 @@ class Palette:
         """흑백 ``steps``단계와 강조색 하나(가장자리를 부드럽게 할 옅은 단계 포함)."""
         gray = np.repeat(np.linspace(0, 255, steps)[:, None], 3, 1)
         share = np.linspace(0.35, 1, 5)[:, None]
-        return cls(np.concatenate([gray, 255 * (1 - share + share * np.array(to_rgb(accent)))]).round())
+        return cls(
+            np.concatenate([gray, 255 * (1 - share + share * np.array(to_rgb(accent)))]).round()
+        )
 
     def indices(self, pixels: np.ndarray) -> np.ndarray:
         """(H, W, 4) → 색 번호 (H, W), uint8."""

@@ -22,7 +22,7 @@ def test_linear_autoencoder_reaches_the_pca_error():
     optimiser.step(closure)
     # PCA의 최소 복원 오차 = 버린 고윳값의 합 (Eckart–Young)
     best = torch.linalg.eigvalsh(x.T @ x / len(x))[:-2].sum()
-    assert float(closure()) == pytest.approx(float(best), rel=1e-3)
+    assert float(closure().detach()) == pytest.approx(float(best), rel=1e-3)
 
 
 def test_squared_error_is_per_row_and_eval_is_pure():

@@ -38,7 +38,9 @@ def page(window):
     tab = context.new_page()
     troubles = []
     tab.on("pageerror", lambda error: troubles.append(str(error)))
-    tab.on("request", lambda r: r.url.startswith(("data:", "blob:", "file:")) or troubles.append(r.url))
+    tab.on(
+        "request", lambda r: r.url.startswith(("data:", "blob:", "file:")) or troubles.append(r.url)
+    )
     yield tab
     context.close()
     assert troubles == []
@@ -46,7 +48,9 @@ def page(window):
 
 def open_page(tab, tmp_path, *parts):
     file = tmp_path / "쪽.html"
-    head = '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    head = (
+        '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    )
     file.write_text(head + "<p>본문</p>" + "".join(parts), encoding="utf-8")
     tab.goto(file.as_uri())
 
@@ -72,7 +76,9 @@ def frames(count):
 
 def test_frame_players_twice_on_a_page_move_by_themselves(page, tmp_path):
     html = player(list(frames(10)), [f"{k}장" for k in range(10)], alt="색", seconds=0.5)
-    other = player({"가": list(frames(10))[::-1], "나": list(frames(10))}, list("0123456789"), alt="색")
+    other = player(
+        {"가": list(frames(10))[::-1], "나": list(frames(10))}, list("0123456789"), alt="색"
+    )
     open_page(page, tmp_path, html, html, other)
     assert page.locator("input[type=range]").count() == 3
     before = [pixels(page, "img", i) for i in range(3)]
@@ -91,7 +97,9 @@ def test_players_fit_a_phone_and_keep_their_keys_to_themselves(page, tmp_path, b
     path = warp_path(bent, torch.randn(50, 2))
     paths = {"삼각": path, "RealNVP": warp_path(MODELS["RealNVP"]())}
     open_page(page, tmp_path, warp_html(paths, WarpStage(path, dpi=60).draw(2)))
-    page.evaluate("() => { window.leaked = 0; document.addEventListener('keydown', () => window.leaked++); }")
+    page.evaluate(
+        "() => { window.leaked = 0; document.addEventListener('keydown', () => window.leaked++); }"
+    )
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 360
     seen = set()
     for value in (0, 0.5, 1.0, 2.0):

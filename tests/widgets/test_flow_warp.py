@@ -26,7 +26,6 @@ from course_lib.widgets.flow_warp import (
 )
 
 
-
 def cell_areas(points: np.ndarray) -> np.ndarray:
     """(N, N, 2) 격자의 칸 넓이(신발끈 공식)."""
     a, b, c, d = points[:-1, :-1], points[:-1, 1:], points[1:, 1:], points[1:, :-1]
@@ -129,7 +128,9 @@ def test_every_stage_draws_a_picture_of_the_same_size(bent, t):
 
 def test_picture_moves_with_the_samples(bent):
     stage = WarpStage(warp_path(bent, samples=300, mesh=41))
-    frames = [np.asarray(Image.open(BytesIO(stage.draw(t))).convert("L"), float) for t in (0, 0.1, 2)]
+    frames = [
+        np.asarray(Image.open(BytesIO(stage.draw(t))).convert("L"), float) for t in (0, 0.1, 2)
+    ]
     assert 0.1 < np.abs(frames[0] - frames[1]).mean() < np.abs(frames[0] - frames[2]).mean()
     assert stage.draw(0) == stage.draw(0)
 
@@ -182,7 +183,9 @@ def test_many_threads_draw_the_same_pictures_while_a_model_trains(bent):
                     wrong.append(tick)
 
     trainer = threading.Thread(target=train)
-    watchers = [threading.Thread(target=watch, args=(np.roll(ticks, k).tolist(),)) for k in range(4)]
+    watchers = [
+        threading.Thread(target=watch, args=(np.roll(ticks, k).tolist(),)) for k in range(4)
+    ]
     for thread in (trainer, *watchers):
         thread.start()
     for thread in watchers:

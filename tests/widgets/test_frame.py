@@ -104,7 +104,7 @@ def test_palette_keeps_white_and_picks_the_nearest_colour():
     colors = rng.integers(0, 256, (40, 3))
     colors[0] = 255
     palette = Palette(colors)
-    pixels = rng.integers(0, 256, (30, 50, 4), dtype=np.uint8)
+    pixels = rng.integers(0, 256, (200, 300, 4), dtype=np.uint8)
     pixels[0] = 255
     for _ in range(2):  # 두 번째에는 채워 둔 표에서 찾습니다
         index = palette.indices(pixels)
@@ -112,8 +112,20 @@ def test_palette_keeps_white_and_picks_the_nearest_colour():
         best = ((pixels[..., None, :3].astype(int) - palette.colors) ** 2).sum(-1).min(-1)
         found = ((pixels[..., :3].astype(int) - chosen) ** 2).sum(-1)
         assert (chosen[0] == 255).all()
-        # 6비트로 묶어도 거리의 차이는 칸의 크기(채널마다 4)를 넘지 않습니다.
-        assert (np.sqrt(found) <= np.sqrt(best) + 2 * np.sqrt(3) * 4).all()
+        # 한 칸에 묶인 두 색은 채널마다 3까지 다르므로 거리의 차이는 2·3√3을 넘지 않습니다.
+        assert (np.sqrt(found) <= np.sqrt(best) + 2 * 3 * np.sqrt(3) + 1e-9).all()
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_palette_tells_shades_of_one_channel_apart(channel):
+    colors = np.zeros((128, 3), int)
+    colors[:, channel] = np.arange(0, 256, 2)
+    colors[-1] = 255
+    palette = Palette(colors)
+    pixels = np.zeros((1, 250, 4), np.uint8)
+    pixels[0, :, channel] = np.random.default_rng(0).permutation(250)
+    chosen = palette.colors[palette.indices(pixels)][0, :, channel]
+    assert np.abs(chosen - pixels[0, :, channel].astype(int)).max() <= 4
 
 
 def test_stage_draws_moving_parts_over_a_clean_background():
@@ -184,8 +196,8 @@ def test_pictures_of_the_old_model_are_forgotten_even_while_one_is_being_drawn()
     name[0] = "새"
     ahead.forget()
     go.set()
-    wait_until(lambda: ahead._pool._work_queue.empty())
-    assert ahead(3) == "새3".encode()
+    ahead._pool.shutdown(wait=True)
+    assert ahead._get(3) == "새3".encode()
 
 
 def test_decoder_player_carries_the_weights(small_decoder):
