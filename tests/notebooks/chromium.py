@@ -151,7 +151,7 @@ def run_all(page, timeout: float) -> list[str]:
 
 
 def check_in_lab(
-    browser, address: str, name: str, shots: Path | None = None, timeout=300, limit=15_000
+    browser, address: str, name: str, shots: Path | None = None, timeout=600, limit=15_000
 ):
     """JupyterLab에서 실행하고 조작합니다. (문제의 목록, 조작한 것의 수)."""
     with opened(browser, f"{address}/lab/tree/{name}?reset") as (page, troubles):

@@ -169,7 +169,7 @@ def _forbidden(nb) -> list[str]:
             problems.append(f"셀 {number}: 컴퓨터의 경로 {found[0]!r}")
         if cell.cell_type == "markdown":
             if stars := _unrendered(cell.source):
-                problems.append(f"셀 {number}: 굵게 되지 않는 **가 있습니다: {stars!r}")
+                problems.append(f"셀 {number}: 강조가 되지 않는 *가 있습니다: {stars!r}")
             if r"\$" in cell.source:
                 problems.append(f"셀 {number}: \\$는 HTML에서 수식이 됩니다. 다르게 써 주세요.")
             if re.search(r"!\[\s*\]\(", cell.source) or _images_without_alt(cell.source):
@@ -180,12 +180,12 @@ def _forbidden(nb) -> list[str]:
 
 
 def _unrendered(markdown: str) -> str | None:
-    """굵게 되지 못하고 글자 그대로 남은 `**`. `…)**입니다`처럼 문장 부호 뒤에 글자가 붙을 때 생깁니다."""
+    """강조가 되지 못하고 글자 그대로 남은 `*`. `…)**입니다`처럼 문장 부호 뒤에 글자가 붙을 때 생깁니다."""
     # JupyterLab은 수식을 이런 표시로 바꾼 뒤에 Markdown을 읽습니다
     plain = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$", "@@0@@", markdown, flags=re.DOTALL)
     plain = re.sub(r"!\[[^\]]*\]\([^)]*\)", "그림", plain)
     html = re.sub(r"<(pre|code)\b.*?</\1>", "", markdown2html(plain), flags=re.DOTALL)
-    found = re.search(r".{0,30}\*\*.{0,10}", html)
+    found = re.search(r".{0,30}\*.{0,10}", html)
     return found and found[0]
 
 

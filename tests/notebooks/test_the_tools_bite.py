@@ -205,6 +205,10 @@ def stars_after_maths(nb):
     nb.cells[0].source += "\n\n**모델 $p(x)$**입니다."
 
 
+def one_star(nb):
+    nb.cells[0].source += "\n\n*다른 $b$*를 봅니다."
+
+
 def dollar(nb):
     nb.cells[0].source += r" 값은 \$5"
 
@@ -242,6 +246,7 @@ def dollar(nb):
         (no_alt_markdown, "대체 텍스트"),
         (stars, "**"),
         (stars_after_maths, "**"),
+        (one_star, "강조가"),
         (dollar, "수식이 됩니다"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
