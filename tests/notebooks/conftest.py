@@ -6,7 +6,7 @@ import chromium
 import pytest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # 다른 파일도 Playwright를 열 수 있게 파일마다 닫습니다
 def browser():
     from playwright.sync_api import sync_playwright
 
