@@ -147,7 +147,7 @@ def latent_traversal(
 
 
 def _walk_player(model: GaussianVAE, shape: tuple[int, int], dims: Sequence[int]) -> str:
-    """차원 하나씩만 −3에서 3까지 움직인 그림들의 재생기."""
+    """차원 하나씩만 −3에서 3까지 움직인 그림들의 재생기. z = 0에서는 모두 같은 그림이라 +2에서 시작합니다."""
     ticks = np.linspace(-REACH, REACH, 13)
     frames = {}
     for d in dims:
@@ -155,7 +155,7 @@ def _walk_player(model: GaussianVAE, shape: tuple[int, int], dims: Sequence[int]
         z[:, d] = ticks
         frames[f"z{d + 1}"] = [picture(decoded(model, row, shape), 196) for row in z]
     labels = [f"{t:+.1f}".replace("-", "−") for t in ticks]
-    return player(frames, labels, alt="잠재 차원 하나를 움직인 숫자", start=6, width=240)
+    return player(frames, labels, alt="잠재 차원 하나를 움직인 숫자", start=10, width=240)
 
 
 class TraversalView:
