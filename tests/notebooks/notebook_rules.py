@@ -365,8 +365,8 @@ def terms(path: Path, rows) -> list[str]:
     text = "\n\n".join(prose(cell.source) for cell in nb.cells if cell.cell_type == "markdown")
     comments = "\n".join(c for cell in code_cells(nb) for c in _comments(cell.source))
     problems = forbidden_words(text + "\n" + comments, rows)
-    if is_chapter(path):  # 00은 모든 장의 이름을 늘어놓는 지도이고, 제목에는 영어를 붙이지 않습니다
-        problems += first_uses(re.sub(r"^#.*$", "", text, flags=re.MULTILINE), rows)
+    if is_chapter(path):  # 00은 모든 장의 이름을 늘어놓는 지도입니다
+        problems += first_uses(text, rows)
     return problems
 
 
