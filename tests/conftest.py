@@ -17,6 +17,7 @@ import torch  # noqa: E402
 from course_data import check_course_data  # noqa: E402
 
 torch.set_num_threads(1)
+torch.set_warn_always(True)  # 한 번만 나오는 경고가 시험의 순서에 따라 숨지 않게 합니다
 
 CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 

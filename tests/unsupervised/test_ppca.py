@@ -49,7 +49,7 @@ def test_a_wrong_posterior_costs_exactly_its_kl():
             return MultivariateNormal(p.loc + 0.4, 1.7 * p.covariance_matrix)
 
     m = model(2)
-    wrong = Shifted(m.weight.detach(), m.mean.detach(), float(m.sigma))
+    wrong = Shifted(m.weight.detach(), m.mean.detach(), float(m.sigma.detach()))
     x = torch.randn(5, 5, dtype=torch.float64)
     with torch.no_grad():
         kl = kl_divergence(wrong.encode(x), m.encode(x))
@@ -69,7 +69,7 @@ def test_fit_is_the_maximum_of_the_likelihood():
         moved = PPCA(
             best.weight.detach() + 0.05 * torch.randn(5, 2, generator=g, dtype=torch.float64),
             best.mean.detach(),
-            float(best.sigma),
+            float(best.sigma.detach()),
         )
         assert -moved.log_prob(x).sum() > loss
 
@@ -81,7 +81,7 @@ def test_fit_recovers_the_covariance():
     torch.testing.assert_close(
         found.weight @ found.weight.T, m.weight @ m.weight.T, rtol=0.1, atol=0.15
     )
-    assert abs(float(found.sigma / m.sigma) - 1) < 0.05
+    assert abs(float((found.sigma / m.sigma).detach()) - 1) < 0.05
 
 
 def test_batch_equals_rows():
