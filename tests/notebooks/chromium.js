@@ -85,8 +85,22 @@
       e.value = {start: low, middle: (low + high) / 2, end: high}[place]; fire(e);
     }
   };
-  // 한 조작기를 처음, 중간, 끝으로 옮기며 생긴 문제의 목록
+  // 고르는 목록은 슬라이더의 어떤 자리(예: 이동량 0)에서는 그림이 같을 수 있어, 자리를 바꿔 다시 봅니다
   C.drive = async (index, limit) => {
+    let problems = await C.sweep(index, limit);
+    const e = C.controls[index];
+    if (e.tagName !== 'SELECT') return problems;
+    const area = areas().find(a => a.contains(host(e)));
+    const sliders = C.controls.filter(c => c.tagName !== 'SELECT' && area.contains(host(c)));
+    for (const place of sliders.length ? ['start', 'end'] : []) {
+      if (!problems.length) break;
+      for (const slider of sliders) C.move(slider, place);
+      problems = await C.sweep(index, limit);
+    }
+    return problems;
+  };
+  // 한 조작기를 처음, 중간, 끝으로 옮기며 생긴 문제의 목록
+  C.sweep = async (index, limit) => {
     const e = C.controls[index], name = `${e.tagName} '${label(e)}'`, problems = [];
     C.focus(e);
     const initial = C.value(e);

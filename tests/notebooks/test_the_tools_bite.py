@@ -686,6 +686,32 @@ def test_the_html_check_bites(browser, tmp_path, show, extra, says):
         assert [p for p in problems if says in p], problems
 
 
+SELECT = """
+<div><img alt='그림' width=96 src='data:image/png;base64,{first}'>
+<select><option value=1>가</option><option value=2>나</option></select>
+<input type=range min=0 max=2 value=0></div>
+<script>{{ const [image, select, range] = document.currentScript.previousElementSibling.children;
+const show = () => image.src = 'data:image/png;base64,' + {colours}[{index}];
+range.oninput = select.onchange = show; }}</script>
+"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    "index, moves", [("select.value * range.value", True), ("range.value", False)]
+)
+def test_a_select_must_change_the_picture_at_some_slider_position(browser, tmp_path, index, moves):
+    """이동량 0에서는 어느 것을 골라도 같은 그림일 수 있지만, 다른 자리에서도 같으면 거절합니다."""
+    nb = good()
+    html = SELECT.format(first=COLOURS[0], colours=COLOURS, index=index)
+    nb.cells[3].outputs.append(new_output("display_data", {"text/html": html}))
+    file = tmp_path / "sample.html"
+    file.write_text(offline_html(nb, "sample", tmp_path), encoding="utf-8")
+    problems, moved = chromium.check_html(browser, file, limit=1000)
+    assert moved == 2
+    assert (problems == []) if moves else all("SELECT" in p for p in problems) and problems
+
+
 @pytest.mark.browser
 def test_the_slides_check_bites(browser, tmp_path):
     file = tmp_path / "sample.slides.html"
