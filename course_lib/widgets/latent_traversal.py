@@ -167,7 +167,12 @@ class TraversalView:
         self.model, self.shape = model, shape
         self.dims = [] if model.latent_dim == 2 else list(dims)  # 슬라이더가 맡는 차원
         self.z = [0.0] * model.latent_dim
-        self.memory: dict[str, list[float]] = {}
+        # 처음의 두 자리. 독자가 단추로 바꿉니다. 모든 좌표가 ±1.5이고 서로 반대편은 아닙니다.
+        signs = range(model.latent_dim)
+        self.memory = {
+            "A": [1.5 if i % 2 else -1.5 for i in signs],
+            "B": [-1.5 if i // 2 % 2 else 1.5 for i in signs],
+        }
         self._lock = threading.RLock()
         self._quiet = False
         self.picture = widgets.Image(
@@ -204,7 +209,7 @@ class TraversalView:
             }.items()
         }
         self.mix = widgets.FloatSlider(
-            0.0, min=0.0, max=1.0, step=0.02, description="A → B", disabled=True,
+            0.0, min=0.0, max=1.0, step=0.02, description="A → B",
             layout=widgets.Layout(width="300px", max_width="100%"),
         )  # fmt: skip
         self.mix.observe(self._from_mix, "value")
@@ -262,13 +267,7 @@ class TraversalView:
 
     def _remember(self, name: str) -> None:
         self.memory[name] = list(self.z)
-        self.mix.disabled = len(self.memory) < 2
-        self.message.value = f"{name}를 기억했습니다. " + (
-            "다른 자리로 옮겨 나머지 하나도 기억하세요."
-            if self.mix.disabled
-            else "A → B를 끌어 보세요."
-        )
+        self.message.value = f"{name}를 기억했습니다. A → B를 끌어 보세요."
 
     def _from_mix(self, change) -> None:
-        if len(self.memory) == 2:
-            self.move(between(self.memory["A"], self.memory["B"], change["new"]))
+        self.move(between(self.memory["A"], self.memory["B"], change["new"]))

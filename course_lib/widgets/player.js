@@ -49,7 +49,7 @@ function courseControls(parent, { max, step, value, duration, smooth, onInput })
   const tick = (now) => {
     if (!playing || !row.isConnected) return stop();
     const end = +range.max;
-    position = Math.min(end, position + (end * (now - last)) / duration);
+    position = Math.min(end, position + (end * Math.max(0, now - last)) / duration);
     last = now;
     range.value = position;
     onInput(smooth ? position : +range.value);
