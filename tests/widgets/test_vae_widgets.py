@@ -204,16 +204,24 @@ def test_interpolation_runs_from_a_to_b():
     a, b = [1.0, 0, 0, 0, 0], [0, 1.0, 0, 0.5, 0]
     view.move(a)
     view.buttons["여기를 A로"].click()
-    assert view.mix.disabled
     view.move(b)
     view.buttons["여기를 B로"].click()
-    assert not view.mix.disabled
     view.mix.value = 1.0
     assert view.z == pytest.approx(b, abs=1e-6)
     view.mix.value = 0.5
     assert [s.value for s in view.sliders] == pytest.approx([view.z[0], view.z[3]], abs=0.03)
     view.mix.value = 0.0
     assert view.z == pytest.approx(a, abs=1e-6)
+
+
+@pytest.mark.parametrize("dims", [2, 3, 5, 16])
+def test_interpolation_moves_before_anything_is_remembered(dims):
+    view = traversal.TraversalView(traversal.freeze(vae(dims)), None, None, (8, 8), [0, 1])
+    before = view.picture.value
+    view.mix.value = 1.0
+    assert view.z == pytest.approx(view.memory["B"], abs=1e-5) and view.picture.value != before
+    a, b = torch.tensor(view.memory["A"]), torch.tensor(view.memory["B"])
+    assert torch.cosine_similarity(a, b, dim=0) > -0.9  # 정반대면 구면 경로가 없습니다
 
 
 def test_sliders_move_only_their_own_dimension():
