@@ -27,6 +27,19 @@ def frechet(a: Tensor, b: Tensor) -> float:
     return float(shift + cov_a.trace() + cov_b.trace() - 2 * cross)
 
 
+def pixel_histogram_bits(train: Tensor, test: Tensor, levels: int) -> float:
+    """화소마다 따로 센 히스토그램 모델의 시험 bits/dim. 그림의 구조를 전혀 모르는 기준선입니다.
+
+    P(x_d = k) = (1 + 학습 그림 가운데 화소 d가 k인 것의 수)/(N + levels)
+    train, test  0부터 levels − 1까지의 정수 그림 (N, …), (M, …). 처음 보는 값에도 확률을 남깁니다.
+    """
+    if train.shape[1:] != test.shape[1:]:
+        raise ValueError(f"그림의 모양이 다릅니다: {train.shape[1:]}과 {test.shape[1:]}.")
+    train, test = train.flatten(1).long(), test.flatten(1).long()
+    counts = torch.stack([(train == k).sum(0) for k in range(levels)]) + 1.0  # (levels, D)
+    return -float((counts / counts.sum(0)).log2().gather(0, test).mean())
+
+
 def psnr(image: Tensor, truth: Tensor) -> float:
     """최대 신호 대 잡음비의 평균, dB. 화소는 [0, 1], 모양 ``(N, D)``. 클수록 가깝습니다.
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from course_lib.evaluation import few_label_accuracy, frechet, psnr
+from course_lib.evaluation import few_label_accuracy, frechet, pixel_histogram_bits, psnr
 
 
 def test_frechet_of_shifted_and_scaled_normals():
@@ -55,3 +55,15 @@ def test_few_labels_separate_what_is_separable():
 def test_frechet_refuses(shape):
     with pytest.raises(ValueError, match="표본"):
         frechet(torch.randn(50, 3), torch.randn(*shape))
+
+
+def test_pixel_histogram_bits():
+    never, twice = torch.zeros(3, 2, 1, dtype=torch.uint8), torch.full((1, 2, 1), 3)
+    # 세 번 모두 0인 화소: P(0) = (1 + 3)/(3 + 4) = 4/7, 보지 못한 3은 1/7
+    assert pixel_histogram_bits(never, never, 4) == pytest.approx(math.log2(7 / 4))
+    assert pixel_histogram_bits(never, twice, 4) == pytest.approx(math.log2(7))
+    # 균등하게 본 값은 정확히 log₂ levels입니다.
+    even = torch.arange(16).reshape(16, 1)
+    assert pixel_histogram_bits(even, even, 16) == pytest.approx(4)
+    with pytest.raises(ValueError, match="모양"):
+        pixel_histogram_bits(never, even, 16)
