@@ -8,23 +8,25 @@ import torch
 from course_lib import recipes
 from course_lib.datasets import load_digits_images
 from course_lib.flows.realnvp import RealNVP
+from course_lib.recipes import __main__ as command
+from course_lib.recipes import flows, results
 
 
 def tiny(steps, lr=5e-3):
-    return recipes.STABILITY | {
+    return flows.STABILITY | {
         "steps": {"2d": steps, "digits": steps},
         "lr": {"2d": lr, "digits": lr},
         "warmup": 1,
         "batch": 8,
-        "test_points": dict.fromkeys(recipes.STABILITY["test_points"], 50),
+        "test_points": dict.fromkeys(flows.STABILITY["test_points"], 50),
     }
 
 
 @pytest.fixture
 def folders(tmp_path, monkeypatch):
-    monkeypatch.setattr(recipes, "DATA", tmp_path)
-    monkeypatch.setattr(recipes, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(recipes, "UNFINISHED", tmp_path / "cache")
+    monkeypatch.setattr(command, "DATA", tmp_path)
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(results, "UNFINISHED", tmp_path / "cache")
     return tmp_path
 
 
@@ -83,8 +85,8 @@ def test_interrupted_experiments_go_on_where_they_stopped(folders):
 
 
 def test_stability_recipe_in_miniature(folders, monkeypatch):
-    monkeypatch.setattr(recipes, "STABILITY", tiny(steps=2))
-    assert recipes.main(["flow_stability", "--seeds", "0", "5"]) == 0
+    monkeypatch.setattr(flows, "STABILITY", tiny(steps=2))
+    assert command.main(["flow_stability", "--seeds", "0", "5"]) == 0
     result = recipes.load_result("flow_stability", folders / "results")
     assert result["card"]["command"] == "python -m course_lib.recipes flow_stability --seeds 0 5"
     assert result["card"]["seeds"] == [0, 5] and result["card"]["seconds"] > 0
@@ -108,7 +110,7 @@ def test_stability_recipe_in_miniature(folders, monkeypatch):
 def test_bits_of_the_digits_follow_the_definition():
     """u ~ U[0, 1)로 한 번 역양자화한 픽셀 (k + u)/17로 손으로 계산한 값과 비교합니다."""
     torch.manual_seed(0)
-    model, batches, test_bits = recipes._digits_flow(RealNVP, {"hidden": [16]})
+    model, batches, test_bits = flows._digits_flow(RealNVP, {"hidden": [16]})
     torch.nn.init.normal_(model.flow.flows[0].net[-1].bias)
     model.eval()
     x = batches(torch.Generator().manual_seed(0))
@@ -123,19 +125,22 @@ def test_bits_of_the_digits_follow_the_definition():
 
 
 def test_divergence_is_counted_not_hidden(folders, monkeypatch):
-    monkeypatch.setattr(recipes, "STABILITY", tiny(steps=30, lr=1e30))
-    row = recipes.flow_stability([0])["final"]["moons"]["RealNVP"]
+    monkeypatch.setattr(flows, "STABILITY", tiny(steps=30, lr=1e30))
+    row = flows.flow_stability([0])["final"]["moons"]["RealNVP"]
     assert row["per_seed"] == [None] and row["diverged"] == 1 and row["median"] is None
 
 
 def test_no_name_lists_the_recipes(capsys):
-    assert recipes.main([]) == 0
+    assert command.main([]) == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in recipes.RECIPES) and "고르세요" in out
+    assert (
+        all(name in out for name in command.RESULT_FILES | command.CHECKPOINTS)
+        and "고르세요" in out
+    )
 
 
 def test_unknown_name(capsys):
-    assert recipes.main(["nothing"]) == 2
+    assert command.main(["nothing"]) == 2
     captured = capsys.readouterr()
     assert "nothing이라는 조리법은 없습니다" in captured.err and "flow_stability" in captured.out
 
