@@ -14,10 +14,12 @@
 M은 되돌릴 수 없게 됩니다. 부호는 V와 뒤집힌 축이 맡습니다.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
-from course_lib.base import Compose, Flow, FlowModel
+from course_lib.base import Compose, Flow, FlowModel, check_batch
 from course_lib.flows.elementwise import PReLU
 
 
@@ -32,14 +34,16 @@ class TriangularPlusLowRank(Flow):
         if dim < 1 or rank < 0:
             raise ValueError(f"dim은 1 이상, rank는 0 이상이어야 합니다: {dim}, {rank}")
         self.log_diagonal = nn.Parameter(torch.zeros(dim))
-        self.below = nn.Parameter(0.1 * torch.randn(dim, dim))  # 대각 아래만 씁니다
+        self.below = nn.Parameter(0.1 * torch.randn(dim * (dim - 1) // 2))  # 대각 아래의 성분
         self.V = nn.Parameter(0.1 * torch.randn(dim, rank))
         self.shift = nn.Parameter(torch.zeros(dim))
 
     @property
     def L(self) -> Tensor:  # noqa: N802 - 식의 기호
         """하삼각행렬 (D, D). 대각은 양수입니다."""
-        return self.below.tril(-1) + self.log_diagonal.exp().diag()
+        L = self.log_diagonal.exp().diag()
+        rows, columns = torch.tril_indices(*L.shape, -1, device=L.device)
+        return L.index_put((rows, columns), self.below)
 
     @property
     def matrix(self) -> Tensor:
@@ -74,6 +78,9 @@ class AffinePReLU(FlowModel):
 
     dim     D            layers  아핀의 수(자료는 6)           rank  r(자료는 2)
     꺾은 면은 층마다 D개뿐이라, 굽은 모양을 만들려면 층이 많이 듭니다.
+
+    시작점: 자료의 라이브러리 기본값(Glorot 균등분포)처럼 V, L, b, α를 넓게 흩뿌립니다. 항등에 가까운 데서 출발하면
+    α가 1로 가면서 정규분포 하나에 갇힙니다. ``start_from``은 마지막 아핀을 데이터에 맞춥니다(자료에는 없습니다).
     """
 
     def __init__(self, dim: int = 2, layers: int = 6, rank: int = 2):
@@ -83,3 +90,24 @@ class AffinePReLU(FlowModel):
         for _ in range(layers):
             flows += [TriangularPlusLowRank(dim, rank), PReLU()]
         super().__init__(Compose(*flows[:-1]), (dim,))
+        limit = math.sqrt(6 / (dim + rank))
+        with torch.no_grad():
+            for flow in self.flow.flows:
+                if isinstance(flow, PReLU):
+                    flow.raw.uniform_(-math.sqrt(3), math.sqrt(3))
+                else:
+                    flow.V.uniform_(-limit, limit)
+                    flow.shift.uniform_(-limit, limit)
+                    flow.below.uniform_(-1, 1)
+                    flow.log_diagonal.uniform_(math.log(0.1), 0)
+
+    @torch.no_grad()
+    def start_from(self, x: Tensor) -> "AffinePReLU":
+        """마지막 아핀의 평행이동과 대각을 데이터 (N, D)의 평균과 표준편차로 둡니다. 자신을 돌려줍니다."""
+        check_batch(x, self.event_shape)
+        last = self.flow.flows[-1]
+        last.shift.copy_(x.mean(0))
+        last.log_diagonal.copy_(x.std(0).log())
+        last.below.zero_()
+        last.V.mul_(0.1)
+        return self
