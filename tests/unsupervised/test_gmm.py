@@ -143,6 +143,16 @@ def test_a_component_on_one_point_collapses_with_a_clear_message_and_floor_guard
     assert torch.linalg.eigvalsh(guarded.covariances).min() >= 1e-3 * (1 - 1e-6)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_points_on_a_line_collapse_even_when_rounding_hides_it(seed):
+    # 반올림 때문에 촐레스키 분해가 성공해도, 선 위의 점들이 만드는 공분산은 특이행렬입니다.
+    g = torch.Generator().manual_seed(seed)
+    t = torch.randn(50, 1, generator=g, dtype=torch.float64)
+    x = t @ torch.randn(1, 2, generator=g, dtype=torch.float64) + 1
+    with pytest.raises(Collapsed):
+        list(em(GMM.around(x, x[:1]), x, steps=3))
+
+
 def test_component_without_points_is_refused():
     x = torch.randn(30, 1, dtype=torch.float64)
     model = GMM(torch.tensor([0.5, 0.5]).double(), torch.tensor([[0.0], [1e6]]).double(),
