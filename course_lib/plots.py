@@ -38,6 +38,7 @@ MODEL_COLORS = {
     "Gaussianization": PALETTE["sky"],
     "PCA": PALETTE["orange"],
     "pPCA": PALETTE["orange"],
+    "FA": PALETTE["blue"],
     "GMM": PALETTE["green"],
     "KDE": PALETTE["sky"],
     "AE": PALETTE["vermillion"],

@@ -98,6 +98,7 @@ COMPARED = [
     ("데이터", "NICE", "RealNVP", "MAF", "IAF", "MintNet", "Gaussianization"),
     ("PCA", "RealNVP", "VAE"),
     ("PCA", "GMM", "KDE", "AE"),
+    ("PCA", "FA"),
     ("pPCA", "AE", "VAE"),
     ("NADE", "MADE", "PixelRNN", "PixelCNN"),
     ("데이터", "VAE", "GAN", "DCGAN"),

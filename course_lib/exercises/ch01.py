@@ -8,20 +8,7 @@ from torch.distributions import Normal
 from course_lib.exercises import exercise
 
 
-@exercise(
-    "01-1", hint="torch.cdist로 거리를 재고, argmin으로 배정한 뒤 무리마다 mean(0)을 구하세요."
-)
-def _(answer):
-    x, centres = torch.randn(60, 3).double(), torch.randn(4, 3).double()
-    moved = answer(x, centres)
-    if moved.shape != centres.shape:
-        return f"중심의 모양 (4, 3)이 그대로여야 하는데 {tuple(moved.shape)}입니다."
-    nearest = (x[:, None] - centres).square().sum(-1).argmin(1)
-    want = torch.stack([x[nearest == k].mean(0) for k in range(4)])
-    return torch.allclose(moved, want)
-
-
-@exercise("01-2", hint="성분마다의 log π_k + log N을 더한 뒤 torch.logsumexp를 쓰세요.")
+@exercise("01-1", hint="성분마다의 log π_k + log N을 더한 뒤 torch.logsumexp를 쓰세요.")
 def _(answer):
     weights, means = torch.rand(3).double().softmax(0), 5 * torch.randn(3).double()
     sds = torch.rand(3).double() + 0.5
@@ -35,7 +22,7 @@ def _(answer):
     return torch.allclose(value, want)
 
 
-@exercise("01-3", hint="N_k = r.sum(0)으로 나누는 것을 잊지 마세요. 분산에는 새 평균을 씁니다.")
+@exercise("01-2", hint="N_k = r.sum(0)으로 나누는 것을 잊지 마세요. 분산에는 새 평균을 씁니다.")
 def _(answer):
     x, r = torch.randn(50).double(), torch.randn(50, 3).double().softmax(1)
     weights, means, variances = answer(x, r)
@@ -49,7 +36,7 @@ def _(answer):
 
 
 @exercise(
-    "01-4", hint="자기 자신의 커널 값을 −∞로 지우고(fill_diagonal_) N이 아니라 N − 1로 나누세요."
+    "01-3", hint="자기 자신의 커널 값을 −∞로 지우고(fill_diagonal_) N이 아니라 N − 1로 나누세요."
 )
 def _(answer):
     x = torch.randn(30).double()

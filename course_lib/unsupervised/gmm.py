@@ -22,6 +22,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
 from course_lib.base import DensityModel, check_batch
 
@@ -154,6 +155,33 @@ class GMM(DensityModel):
     def sample(self, n: int, y: Tensor | None = None) -> Tensor:
         self._refuse_condition(y)
         return self.ancestral(n)[0]
+
+    @torch.no_grad()
+    def given(self, y: Tensor, matrix: Tensor, noise: float) -> MixtureSameFamily:
+        """관측 y = A x + s ε, ε ~ N(0, I)를 보았을 때의 정확한 p(x|y). 이것도 가우시안 혼합입니다.
+
+        C_k = A Σ_k Aᵀ + s² I,   G_k = Σ_k Aᵀ C_k⁻¹                            (6)
+        p(k|y) ∝ π_k N(y; A μ_k, C_k),   x|y,k ~ N(μ_k + G_k(y − A μ_k), Σ_k − G_k A Σ_k)
+
+        y (B, M), matrix A (M, D), noise s > 0. 배치 모양 (B,), 사건 모양 (D,)인 분포를 돌려줍니다.
+        """
+        if matrix.ndim != 2 or matrix.shape[1:] != self.event_shape or not noise > 0:
+            raise ValueError(
+                f"matrix는 (M, {self.event_shape[0]})이고 noise는 0보다 커야 합니다. "
+                f"받은 값: {tuple(matrix.shape)}, {noise}"
+            )
+        covariances, centres = self.covariances, self.means @ matrix.T
+        eye = torch.eye(len(matrix), dtype=y.dtype, device=y.device)
+        seen = matrix @ covariances @ matrix.T + noise**2 * eye  # C_k, (K, M, M)
+        gain = torch.linalg.solve(seen, matrix @ covariances).mT  # G_k, (K, D, M)
+        shares = GMM(self.weights, centres, seen).responsibilities(y)  # p(k|y), (B, K)
+        means = self.means + torch.einsum("kdm,bkm->bkd", gain, y[:, None] - centres)
+        # (I − GA)Σ(I − GA)ᵀ + s²GGᵀ = Σ − GAΣ. 왼쪽 꼴은 반올림 뒤에도 양의 정부호입니다.
+        rest = torch.eye(matrix.shape[1], dtype=y.dtype, device=y.device) - gain @ matrix
+        left = rest @ covariances @ rest.mT + noise**2 * gain @ gain.mT
+        root = torch.linalg.cholesky(left).expand(len(y), -1, -1, -1)
+        parts = MultivariateNormal(means, scale_tril=root, validate_args=False)
+        return MixtureSameFamily(Categorical(shares), parts, validate_args=False)
 
     @torch.no_grad()
     def m_step_(self, x: Tensor, responsibilities: Tensor, floor: float = 0.0) -> None:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.mixture import GaussianMixture
-from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
+from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal, Normal
 
 from course_lib.checks import check_normalised, randomise_
 from course_lib.unsupervised.gmm import GMM, Collapsed, em, kmeans_plus_plus
@@ -173,6 +173,24 @@ def test_kmeans_plus_plus_picks_data_points_and_spreads_out():
         )  # 거리의 제곱에 비례해 뽑으면 같은 무리를 두 번 고를 일이 없습니다
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_given_is_bayes_rule(seed):
+    # p(x|y) = p(x) N(y; Ax, s²I) / p(y)가 아무 x에서나 성립합니다. p(y)는 x와 무관합니다.
+    model = random_model(seed, 3, 4)
+    A, s = torch.randn(2, 4, dtype=torch.float64), 0.3
+    y = 2 * torch.randn(5, 2, dtype=torch.float64)
+    posterior = model.given(y, A, s)
+    x = torch.randn(7, 1, 4, dtype=torch.float64)
+    log_joint = model.log_prob(x[:, 0])[:, None] + Normal(y, s).log_prob(x @ A.T).sum(-1)
+    log_evidence = log_joint - posterior.log_prob(x)
+    torch.testing.assert_close(log_evidence, log_evidence[:1].expand(7, -1))
+    marginal = MultivariateNormal(
+        model.means @ A.T, A @ model.covariances @ A.T + s**2 * torch.eye(2, dtype=torch.float64)
+    )
+    exact = MixtureSameFamily(Categorical(model.weights), marginal).log_prob(y)
+    torch.testing.assert_close(log_evidence[0], exact)
+
+
 def test_fit_reaches_the_truth_and_is_reproducible():
     truth = GMM(torch.tensor([0.3, 0.7]).double(), torch.tensor([[-3.0, 0], [3, 0]]).double(),
                 torch.eye(2).double().repeat(2, 1, 1))  # fmt: skip
@@ -222,6 +240,8 @@ half = torch.tensor([0.5, 0.5])
         (lambda: list(em(GMM(half, eye[0], eye), torch.randn(9, 2), floor=-1.0)), "floor"),
         (lambda: kmeans_plus_plus(torch.ones(9, 2), 2), "서로 다른 점"),
         (lambda: kmeans_plus_plus(torch.randn(9, 2), 0), "1 이상"),
+        (lambda: GMM(half, eye[0], eye).given(torch.zeros(1, 1), torch.zeros(1, 3), 1.0), "matrix"),
+        (lambda: GMM(half, eye[0], eye).given(torch.zeros(1, 1), torch.zeros(1, 2), 0), "noise"),
         (lambda: GMM.around(torch.ones(9, 2), torch.ones(1, 2)), "퍼짐이 0"),
     ],
 )
