@@ -61,14 +61,14 @@ def test_few_labels_separate_what_is_separable():
 def test_fine_tuning_learns_the_labels_and_starts_from_the_given_encoder():
     labels = torch.arange(90) % 3
     x = torch.nn.functional.one_hot(labels, 3).float() + 0.05 * torch.randn(90, 3)
+    dead = torch.nn.Linear(3, 4)
+    torch.nn.init.zeros_(dead.weight)  # 한 걸음도 배우지 못하게 하면 출발점의 차이만 남습니다
     random_state = torch.get_rng_state()
 
     def score(build, **settings):
         return fine_tuned_accuracy(build, x, labels, x, labels, 2, draws=2, **settings)
 
     assert score(lambda: torch.nn.Linear(3, 4), steps=80, lr=0.05) > 0.95
-    dead = torch.nn.Linear(3, 4)
-    torch.nn.init.zeros_(dead.weight)  # 한 걸음도 배우지 못하게 하면 출발점의 차이만 남습니다
     assert score(lambda: copy.deepcopy(dead), steps=1, lr=0.0) == pytest.approx(1 / 3)
     assert torch.equal(random_state, torch.get_rng_state())  # 밖의 난수를 쓰지 않습니다
     again = [score(lambda: torch.nn.Linear(3, 4), steps=5) for _ in range(2)]
