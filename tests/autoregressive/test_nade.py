@@ -67,6 +67,15 @@ def test_backward_is_faster_than_autograd_through_the_cumulative_sum():
     assert seconds(by_cumsum) > 4 * ours
 
 
+def test_committed_benchmark_is_ten_times_faster_with_the_same_gradients():
+    from course_lib.recipes import load_result
+
+    values = load_result("benchmark_nade")["values"]
+    assert values["work"] == {"hidden": 500, "dim": 784, "batch": 100}
+    assert values["speed_up"]["median"] >= 10
+    assert values["largest_gradient_difference_float64"] < 1e-10
+
+
 @pytest.mark.parametrize("order", ["natural", "random"])
 def test_equals_the_obvious_recursion(order):
     torch.manual_seed(0)
