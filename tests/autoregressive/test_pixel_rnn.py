@@ -157,6 +157,19 @@ def test_cached_logits_equal_the_full_pass(kind):
 
 
 @BOTH
+def test_cached_logits_see_channels_drawn_after_the_last_call(kind):
+    """G와 B를 이미 알아 R에서만 불린 화소도, 다음 화소로 갈 때는 새로 그린 R로 다시 계산합니다."""
+    model, x = build(kind, (3, 2, 3), 3, hidden=6), torch.randint(3, (3, 3, 2, 3)).double()
+    at = model.incremental(x, None)
+    with torch.no_grad():
+        for i in range(2):
+            for j in range(3):
+                got = at(i, j)
+                torch.testing.assert_close(got, model.logits(x)[..., i, j], rtol=0, atol=1e-12)
+                x[:, 0, i, j] = (x[:, 0, i, j] + 1) % 3
+
+
+@BOTH
 def test_cached_work_grows_as_the_number_of_pixels(kind):
     """곱셈을 셉니다: 상태를 이어 쓰면 화소 수에 비례하고, 한 번에 다 계산하는 쪽은 한 화소마다 그림 하나치입니다."""
     from torch.utils.flop_counter import FlopCounterMode
