@@ -46,6 +46,8 @@ MODEL_COLORS = {
     "NADE": PALETTE["orange"],
     "MADE": PALETTE["sky"],
     "PixelRNN": PALETTE["vermillion"],
+    "Row LSTM": PALETTE["orange"],
+    "Diagonal BiLSTM": PALETTE["sky"],
     "PixelCNN": PALETTE["green"],
     "GAN": PALETTE["vermillion"],
     "DCGAN": PALETTE["orange"],

@@ -138,4 +138,3 @@ class PixelModel(DensityModel):
                 f"y는 0부터 {self.classes - 1}까지의 정수 ({n},)이어야 하는데 {tuple(y.shape)}을 받았습니다."
             )
         return y
-
