@@ -130,6 +130,8 @@ function courseSetup(root, data) {
       dot(px(p[0]), py(p[1]), 20, k === selected && focused ? "#D55E00" : "#0072B2");
       c.strokeStyle = "#fff"; c.lineWidth = 4; c.stroke();
     });
+    c.fillStyle = "#6B7280"; c.font = "28px sans-serif"; c.textAlign = "left";
+    c.fillText(`${t} / ${data.steps}`, 18, H - 18);
     caption.textContent = (method
       ? `EM ${t}걸음 · 평균 로그우도 ${state.value.toFixed(3)} nats`
       : `K-means ${t}걸음 · 거리의 제곱합 J = ${state.value.toFixed(1)}`).replace("-", "−").replace("K−", "K-");
