@@ -431,7 +431,9 @@ def tree(branches: Mapping, *, root: str, width: float = 9.0) -> Figure:
     lines, labels = [], []
 
     def place(node, name: str, depth: int) -> float:
-        children = node.items() if isinstance(node, Mapping) else [(leaf, None) for leaf in node or ()]
+        children = (
+            node.items() if isinstance(node, Mapping) else [(leaf, None) for leaf in node or ()]
+        )
         ys = [place(child, label, depth + 1) for label, child in children]
         if not ys:
             leaves.append(-1.0 * len(leaves))
