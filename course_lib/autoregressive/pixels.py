@@ -153,10 +153,11 @@ class WindowCache:
         self.inputs: dict = {}  # 합성곱 → (입력 (B, in, top + H, left + W + right), 가중치, top, left, right)
 
     def row(self, conv, t: Tensor, i: int) -> Tensor:
-        """i번 줄의 입력 (B, in, 1, W)을 받아 같은 줄의 출력 (B, out, 1, W)을 돌려줍니다."""
+        """i번 줄의 입력 (B, in, 1, W)을 받아 같은 줄의 출력 (B, out, 1, W/stride)을 돌려줍니다."""
         stored, weight, top, left, _ = self._open(conv, t)
         stored[:, :, i + top, left : left + self.width] = t[:, :, 0]
-        return conv2d(stored[:, :, i : i + top + 1], weight, conv.bias)
+        window = stored[:, :, i : i + top + 1]
+        return conv2d(window, weight, conv.bias, (1, conv.stride[1]))
 
     def store(self, conv, t: Tensor, i: int, j: int) -> None:
         """(i, j)의 입력 (B, in, 1, 1)을 기억만 합니다."""

@@ -1,12 +1,14 @@
 """04장의 조리법: 작은 가짜 자료로 학습, 저장, 저장한 파일로 재기까지."""
 
 import json
+import math
 
 import pytest
 import torch
 
 from course_lib import checkpoints
 from course_lib.autoregressive.gated_pixel_cnn import GatedPixelCNN
+from course_lib.autoregressive.pixel_cnn_pp import PixelCNNPP
 from course_lib.datasets import mnist
 from course_lib.recipes import pixel_cnn, results
 
@@ -51,3 +53,21 @@ def test_gated_recipe_in_miniature(small_mnist, monkeypatch):
     marginal = -float((joint.logsumexp(0) - torch.tensor(10.0).double().log()).mean())
     assert metric["nll_2000"] == pytest.approx(marginal, rel=1e-6)
     assert 300 < metric["nll_2000"] < 800  # 무작위 화소: 784 log 2 = 543 nats 근처
+
+
+def test_pp_recipe_in_miniature(small_mnist, monkeypatch):
+    settings = {
+        "model": {"mixtures": 2, "width": 4, "scales": 2, "blocks": 1},
+        "epochs": 1,
+        "lr": 1e-3,
+    }
+    monkeypatch.setattr(pixel_cnn, "PP", settings)
+    monkeypatch.setattr(pixel_cnn, "WARMUP", 1)
+    card = pixel_cnn.pixelcnn_pp("pixelcnn_pp")
+    model = PixelCNNPP((1, 28, 28), 256, **settings["model"])
+    checkpoints.load_checkpoint("pixelcnn_pp", model)
+    with torch.no_grad():
+        x = mnist.load_mnist("test")[0][:, None].float()
+        bits = -model.eval().log_prob(x).mean() / (784 * math.log(2))
+    assert card["metric"]["bits_per_dim_10000"] == pytest.approx(float(bits), rel=1e-5)
+    assert 7.5 < card["metric"]["bits_per_dim_10000"] < 12  # 균등한 화소는 8비트입니다
