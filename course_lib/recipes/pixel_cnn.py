@@ -9,7 +9,7 @@ from course_lib.recipes.results import UNFINISHED, hardware
 GATED = {
     "model": {"classes": 10, "width": 32, "layers": 6, "first": 7, "kernel": 5},
     "epochs": 15,
-    "lr": 2e-3,
+    "lr": 3e-3,
 }
 
 
@@ -63,7 +63,7 @@ class GreyBatches:
 def gated_pixelcnn(name: str) -> dict:
     """클래스 조건부 Gated PixelCNN을 동적으로 이진화한 MNIST에서 학습하고 저장합니다. 카드를 돌려줍니다.
 
-    Adam 2e-3, 코사인으로 0까지, 배치 64. 합성곱은 bfloat16으로 계산하고 가중치와 확률은 float32입니다.
+    Adam 3e-3, 코사인으로 0까지, 배치 64. 합성곱은 bfloat16으로 계산하고 가중치와 확률은 float32입니다.
     """
     from course_lib.autoregressive.gated_pixel_cnn import GatedPixelCNN
     from course_lib.checkpoints import save_checkpoint
