@@ -115,6 +115,13 @@ class GatedPixelCNN(PixelModel):
         """위, 왼쪽, 오른쪽 위로 보는 칸의 수. max(H, W) − 1 이상이면 맹점이 없습니다."""
         return self.first // 2 + (len(self.layers) - 1) * (self.kernel // 2)
 
+    def sees(self, i: int, j: int) -> Tensor:
+        """(i, j)의 조건부 분포가 이론상 볼 수 있는 화소 (H, W), bool: 위로는 직사각형, 같은 줄은 왼쪽."""
+        up = i - torch.arange(self.event_shape[1])[:, None]
+        side = torch.arange(self.event_shape[2])[None] - j
+        near = (side.abs() <= self.reach()) & (up <= self.reach())
+        return near & ((up >= 1) | ((up == 0) & (side < 0)))
+
     def logits(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         h = self.scaled(x)
         v = pad(h, (0, 0, 1, -1))  # 한 줄 내리기: i번 줄에 i − 1번 줄

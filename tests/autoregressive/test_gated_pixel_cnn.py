@@ -41,6 +41,8 @@ def test_a_shallow_one_sees_exactly_its_rectangle(first, kernel, layers):
     want = ((d >= 1) & (d <= reach) & (e.abs() <= reach)) | ((d == 0) & (e < 0) & (-e <= reach))
     past = torch.ones(42, 42).tril(-1).bool()
     assert torch.equal(report(model, unseen=int((past & ~want).sum())).support, want)
+    told = torch.stack([model.sees(i, j).flatten() for i in range(6) for j in range(7)])
+    assert torch.equal(told, want)
 
 
 @pytest.mark.parametrize("width", [36, 37, 38])
