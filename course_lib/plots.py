@@ -46,6 +46,8 @@ MODEL_COLORS = {
     "MADE": PALETTE["sky"],
     "PixelRNN": PALETTE["vermillion"],
     "PixelCNN": PALETTE["green"],
+    "PixelCNN++": PALETTE["sky"],
+    "Gated PixelCNN": PALETTE["purple"],
     "GAN": PALETTE["vermillion"],
     "DCGAN": PALETTE["orange"],
     "WGAN": PALETTE["blue"],
