@@ -48,8 +48,7 @@ class PixelModel(DensityModel):
         """log p(x|y) = Σ_{c,i,j} log softmax(로짓)[x_{cij}], nats, (B,). 신경망을 한 번만 지납니다."""
         self.check_pixels(x)
         y = self.check_classes(y, len(x))
-        logits = self.logits(x, y).to(x.dtype)  # 신경망이 bfloat16이어도 확률은 x의 정밀도로
-        losses = cross_entropy(logits, x.long(), reduction="none")  # (B, C, H, W)
+        losses = cross_entropy(self.logits(x, y), x.long(), reduction="none")  # (B, C, H, W)
         return -losses.flatten(1).sum(1)
 
     def incremental(self, x: Tensor, y: Tensor | None) -> Callable[[int, int], Tensor]:

@@ -48,5 +48,7 @@ def _(answer):
             v = k.double() * 2 / (levels - 1) - 1
             want = bin_log_prob(v, torch.tensor(mean), torch.tensor(scale).log(), levels).exp()
             if not torch.allclose(value.double(), want, atol=1e-5):
-                return "합은 맞지만 칸마다의 확률이 다릅니다. 칸의 너비는 2δ = 2/(levels − 1)입니다."
+                return (
+                    "합은 맞지만 칸마다의 확률이 다릅니다. 칸의 너비는 2δ = 2/(levels − 1)입니다."
+                )
     return True

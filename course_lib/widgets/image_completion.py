@@ -80,7 +80,7 @@ def picture(x: Tensor, known: Tensor, filled: Tensor, levels: int, sharp: float 
 class Completer:
     """화판, 고르는 것들, 단추, 그림을 잇습니다. 셈은 모두 위의 순수 함수가 합니다."""
 
-    def __init__(self, model: PixelModel, images: Tensor, labels, count: int):
+    def __init__(self, model: PixelModel, images: Tensor, count: int):
         import ipywidgets as widgets
 
         self.model, self.images, self.count = model, images, count
@@ -176,7 +176,7 @@ def image_completion(
             f"{tuple(images.shape)}을 받았습니다."
         )
     model = _frozen(model)
-    completer = Completer(model, images, None, count)
+    completer = Completer(model, images, count)
     height, width = model.event_shape[1:]
     kept = sorted({round(height * share) for share in (0, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9)})
     frames = {
