@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 
 class MLP(nn.Sequential):
@@ -33,6 +34,13 @@ class MLP(nn.Sequential):
             torch.nn.init.normal_(last.weight, std=last_std)
             torch.nn.init.zeros_(last.bias)
         super().__init__(*layers, last)
+
+
+def channel_mask(in_channels: int, out_channels: int, mask: str, data_channels: int) -> Tensor:
+    """같은 화소 안에서 볼 수 있는 채널이면 1, (out, in). 채널을 앞에서부터 data_channels묶음으로 나눕니다."""
+    group_in = torch.arange(in_channels) * data_channels // in_channels
+    group_out = (torch.arange(out_channels) * data_channels // out_channels)[:, None]
+    return (group_in < group_out if mask == "A" else group_in <= group_out).float()
 
 
 class MaskedConv2d(nn.Conv2d):
@@ -69,16 +77,19 @@ class MaskedConv2d(nn.Conv2d):
         visible = torch.zeros(out_channels, in_channels, height, width)
         visible[:, :, : height // 2] = 1
         visible[:, :, height // 2, : width // 2] = 1
-        group_in = torch.arange(in_channels) * data_channels // in_channels
-        group_out = (torch.arange(out_channels) * data_channels // out_channels)[:, None]
-        here = group_in < group_out if mask == "A" else group_in <= group_out
-        visible[:, :, height // 2, width // 2] = here.float()
+        here = channel_mask(in_channels, out_channels, mask, data_channels)
+        visible[:, :, height // 2, width // 2] = here
         self.register_buffer("mask", visible, persistent=False)
 
     @property
     def masked_weight(self) -> Tensor:
         """마스크를 곱한 가중치 (out, in, kh, kw)."""
         return self.weight * self.mask
+
+    def window(self) -> tuple[Tensor, int, int, int]:
+        """지금 줄까지의 가중치 (out, in, kh//2 + 1, kw)와 위, 왼쪽, 오른쪽으로 보는 칸의 수."""
+        top, side = self.kernel_size[0] // 2, self.kernel_size[1] // 2
+        return self.masked_weight[:, :, : top + 1], top, side, side
 
     def forward(self, x: Tensor) -> Tensor:
         return self._conv_forward(x, self.masked_weight, self.bias)
@@ -104,3 +115,44 @@ class MaskedLinear(nn.Linear):
 
     def forward(self, x: torch.Tensor, k: int = 0) -> torch.Tensor:
         return nn.functional.linear(x, self.weight * self.masks[k], self.bias)
+
+
+class ShiftedConv2d(nn.Conv2d):
+    """과거 쪽으로 치우친 합성곱: 출력 (i, j)가 입력의 i − top … i번 줄, j − left … j + right번 칸을 봅니다.
+
+    커널은 (top + 1) × (left + 1 + right)이고 왼쪽과 위에만 0을 덧대므로 마스크로 버리는 곱셈이 없습니다.
+    right = 0이고 ``mask``("A" 또는 "B")를 주면 마지막 칸(현재 화소)을 채널 묶음으로 가립니다.
+    gates = 2이면 출력 채널의 앞 절반과 뒤 절반을 저마다 묶음으로 나눕니다(gate가 둘을 짝지어 곱하므로).
+    stride = 2이면 (2i, 2j) 자리의 출력만 남깁니다. (B, in, H, W) → (B, out, ⌈H/stride⌉, ⌈W/stride⌉)
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        top: int,
+        left: int,
+        right: int,
+        *,
+        stride: int = 1,
+        mask: str | None = None,
+        data_channels: int = 1,
+        gates: int = 1,
+    ):
+        super().__init__(in_channels, out_channels, (top + 1, left + 1 + right), stride)
+        self.top, self.left, self.right = top, left, right
+        visible = None
+        if mask is not None:
+            here = channel_mask(in_channels, out_channels // gates, mask, data_channels)
+            visible = torch.ones_like(self.weight)
+            visible[:, :, -1, -1] = here.repeat(gates, 1)
+        self.register_buffer("mask", visible, persistent=False)
+
+    def window(self) -> tuple[Tensor, int, int, int]:
+        """(가중치 (out, in, top + 1, left + 1 + right), top, left, right)."""
+        weight = self.weight if self.mask is None else self.weight * self.mask
+        return weight, self.top, self.left, self.right
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, top, left, right = self.window()
+        return self._conv_forward(pad(x, (left, right, top, 0)), weight, self.bias)

@@ -49,6 +49,8 @@ MODEL_COLORS = {
     "Row LSTM": PALETTE["orange"],
     "Diagonal BiLSTM": PALETTE["sky"],
     "PixelCNN": PALETTE["green"],
+    "PixelCNN++": PALETTE["sky"],
+    "Gated PixelCNN": PALETTE["purple"],
     "GAN": PALETTE["vermillion"],
     "DCGAN": PALETTE["orange"],
     "WGAN": PALETTE["blue"],

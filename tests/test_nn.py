@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from course_lib import checks
-from course_lib.nn import MaskedConv2d
+from course_lib.nn import MaskedConv2d, ShiftedConv2d
 
 
 @pytest.mark.parametrize("mask", ["A", "B"])
@@ -53,3 +53,21 @@ def test_mask_survives_any_update_of_the_weights():
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         MaskedConv2d(*arguments)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("reach", [(1, 1, 1), (1, 1, 0), (0, 2, 0), (2, 0, 1)])
+def test_shifted_convolution_sees_exactly_its_window(reach, stride):
+    top, left, right = reach
+    layer = ShiftedConv2d(1, 1, top, left, right, stride=stride).double()
+    seen = checks.dependency(layer, (1, 4, 6)).reshape(4 // stride, 6 // stride, 4, 6)
+    for i, j, r, c in torch.cartesian_prod(*map(torch.arange, seen.shape)).tolist():
+        near = 0 <= stride * i - r <= top and -right <= stride * j - c <= left
+        assert bool(seen[i, j, r, c]) == near
+
+
+def test_gated_halves_share_the_channel_order():
+    """gate가 짝지어 곱하는 두 출력 k와 k + p는 같은 채널 묶음입니다."""
+    layer = ShiftedConv2d(7, 14, 0, 1, 0, mask="B", data_channels=3, gates=2)
+    assert torch.equal(layer.mask[:7], layer.mask[7:])
+    assert (layer.mask[..., 0] == 1).all() and (layer.mask[0, :, 0, 1] == 0).any()

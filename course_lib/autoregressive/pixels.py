@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import conv2d, cross_entropy, linear
 
 from course_lib.base import DensityModel, check_batch
 
@@ -138,3 +138,68 @@ class PixelModel(DensityModel):
                 f"y는 0부터 {self.classes - 1}까지의 정수 ({n},)이어야 하는데 {tuple(y.shape)}을 받았습니다."
             )
         return y
+
+
+class WindowCache:
+    """합성곱마다 지나간 입력을 기억했다가, 새로 들어온 줄이나 칸의 출력만 계산합니다.
+
+    그림 전체를 다시 계산하는 것과 값이 같습니다: 인과 합성곱의 출력 (i, j)는 이미 기억한 창 안의 입력에만
+    의존하기 때문입니다. 합성곱은 ``window()``가 있는 층(nn.MaskedConv2d, nn.ShiftedConv2d)입니다.
+    """
+
+    def __init__(self, height: int, width: int):
+        self.height, self.width = height, width
+        self.inputs: dict = {}  # 합성곱 → (입력 (B, in, top + H, left + W + right), 가중치, top, left, right)
+
+    def row(self, conv, t: Tensor, i: int) -> Tensor:
+        """i번 줄의 입력 (B, in, 1, W)을 받아 같은 줄의 출력 (B, out, 1, W/stride)을 돌려줍니다."""
+        stored, weight, top, left, _ = self._open(conv, t)
+        stored[:, :, i + top, left : left + self.width] = t[:, :, 0]
+        window = stored[:, :, i : i + top + 1]
+        return conv2d(window, weight, conv.bias, (1, conv.stride[1]))
+
+    def store(self, conv, t: Tensor, i: int, j: int) -> None:
+        """(i, j)의 입력 (B, in, 1, 1)을 기억만 합니다."""
+        stored, _, top, left, _ = self._open(conv, t)
+        stored[:, :, i + top, j + left] = t[:, :, 0, 0]
+
+    def column(self, conv, t: Tensor, i: int, j: int) -> Tensor:
+        """(i, j)의 입력 (B, in, 1, 1)을 받아 같은 자리의 출력 (B, out, 1, 1)을 돌려줍니다."""
+        self.store(conv, t, i, j)
+        stored, weight, top, left, right = self._open(conv, t)
+        patch = stored[:, :, i : i + top + 1, j : j + left + 1 + right]
+        return linear(patch.flatten(1), weight.flatten(1), conv.bias)[:, :, None, None]
+
+    def _open(self, conv, t: Tensor) -> tuple:
+        if conv not in self.inputs:
+            weight, top, left, right = conv.window()
+            shape = (*t.shape[:2], top + self.height, left + self.width + right)
+            self.inputs[conv] = (t.new_zeros(shape), weight.contiguous(), top, left, right)
+        return self.inputs[conv]
+
+
+def raster(
+    step: Callable[[int, int], Tensor],
+    store: Callable[[int, int], None],
+    width: int,
+    repeat: bool,
+) -> Callable[[int, int], Tensor]:
+    """``step(i, j)``를 래스터 순서로 건너뜀 없이 부르는 at(i, j)를 만듭니다.
+
+    이미 아는 화소는 ``at``이 불리지 않고 지나가지만, 그 자리의 특징은 뒤의 화소에 필요합니다.
+    store   다음 칸으로 가기 전에, 방금 정해진 화소의 값을 첫 합성곱의 입력에 넣습니다
+    repeat  채널이 여럿이면 같은 화소의 앞선 채널에 따라 특징도 바뀌므로 마지막 칸부터 다시 계산합니다
+    """
+    position, last = 0, None
+
+    def at(i: int, j: int) -> Tensor:
+        nonlocal position, last
+        target = i * width + j
+        for p in range(position, target + 1):
+            if p > 0:
+                store(*divmod(p - 1, width))
+            last = step(*divmod(p, width))
+        position = target if repeat else target + 1
+        return last
+
+    return at

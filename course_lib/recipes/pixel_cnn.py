@@ -1,0 +1,181 @@
+"""04장의 체크포인트."""
+
+import time
+
+import torch
+
+from course_lib.recipes.results import UNFINISHED, hardware
+
+GATED = {
+    "model": {"classes": 10, "width": 32, "layers": 6, "first": 7, "kernel": 5},
+    "epochs": 15,
+    "lr": 3e-3,
+}
+
+
+PP = {
+    "model": {"mixtures": 5, "width": 32, "scales": 3, "blocks": 2},
+    "epochs": 7,
+    "lr": 1e-3,
+}
+WARMUP = 200  # 학습률을 곧게 올리는 단계 수
+
+
+class LabelledBatches:
+    """(동적으로 이진화한 MNIST (B, 1, 28, 28), 숫자 (B,))의 미니배치. 이어서 학습할 수 있습니다."""
+
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor, batch_size: int):
+        from course_lib.training import minibatches
+
+        self.pairs = minibatches((images[:, None], labels), batch_size)
+
+    def __call__(self, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        from course_lib.datasets.mnist import dynamic_binarise
+
+        images, labels = self.pairs(generator)
+        return dynamic_binarise(images, generator), labels
+
+    def state_dict(self) -> dict:
+        return self.pairs.state_dict()
+
+    def load_state_dict(self, state: dict) -> None:
+        self.pairs.load_state_dict(state)
+
+
+class GreyBatches:
+    """256단계 MNIST의 미니배치 ((B, 1, 28, 28) 0–255, None). 이어서 학습할 수 있습니다."""
+
+    def __init__(self, images: torch.Tensor, batch_size: int):
+        from course_lib.training import minibatches
+
+        self.images = minibatches(images[:, None], batch_size)
+
+    def __call__(self, generator: torch.Generator) -> tuple[torch.Tensor, None]:
+        return self.images(generator).float(), None
+
+    def state_dict(self) -> dict:
+        return self.images.state_dict()
+
+    def load_state_dict(self, state: dict) -> None:
+        self.images.load_state_dict(state)
+
+
+def gated_pixelcnn(name: str) -> dict:
+    """클래스 조건부 Gated PixelCNN을 동적으로 이진화한 MNIST에서 학습하고 저장합니다. 카드를 돌려줍니다.
+
+    Adam 3e-3, 코사인으로 0까지, 배치 64. 합성곱은 bfloat16으로 계산하고 가중치와 확률은 float32입니다.
+    """
+    from course_lib.autoregressive.gated_pixel_cnn import GatedPixelCNN
+    from course_lib.checkpoints import save_checkpoint
+    from course_lib.datasets.mnist import load_mnist
+
+    torch.manual_seed(0)
+    model = GatedPixelCNN((1, 28, 28), 2, **GATED["model"]).to(memory_format=torch.channels_last)
+    images, labels = load_mnist("train")
+    hours = _train(name, model, LabelledBatches(images, labels, 64), len(images) // 64, GATED)
+    card = _card(name, hours) | {
+        "data": "MNIST 학습 이미지 60 000장과 숫자 레이블",
+        "binarisation": "학습은 배치마다 새로 뽑은 동적 이진화, 시험은 강의의 고정된 이진화 한 벌",
+    }
+    return save_checkpoint(model, name, card, measure=measure_gated, half=True)
+
+
+def pixelcnn_pp(name: str) -> dict:
+    """PixelCNN++를 256단계 MNIST에서 학습하고 저장합니다. 카드를 돌려줍니다.
+
+    Adam 1e-3, 코사인으로 0까지, 배치 64. 합성곱은 bfloat16으로 계산하고 가중치와 확률은 float32입니다.
+    """
+    from course_lib.autoregressive.pixel_cnn_pp import PixelCNNPP
+    from course_lib.checkpoints import save_checkpoint
+    from course_lib.datasets.mnist import load_mnist
+
+    torch.manual_seed(0)
+    model = PixelCNNPP((1, 28, 28), 256, **PP["model"]).to(memory_format=torch.channels_last)
+    images, _ = load_mnist("train")
+    hours = _train(name, model, GreyBatches(images, 64), len(images) // 64, PP)
+    card = _card(name, hours) | {
+        "data": "MNIST 학습 이미지 60 000장(256단계)",
+        "binarisation": "없음",
+    }
+    return save_checkpoint(model, name, card, measure=measure_pp, half=True)
+
+
+def measure_pp(model) -> dict[str, float]:
+    """시험 이미지 10 000장의 정확한 bits/dim(저장한 파일의 가중치, float32). 이산 확률이므로 하한이 아닙니다."""
+    from course_lib.datasets.mnist import load_mnist
+    from course_lib.units import bits_per_dim
+
+    x = load_mnist("test")[0][:, None].float()
+    with torch.no_grad():
+        log_probs = torch.cat([model.log_prob(part) for part in x.split(125)])
+    bits = bits_per_dim(log_probs.double(), 784, levels=1)
+    return {
+        "bits_per_dim_10000": float(bits.mean()),
+        "standard_error": float(bits.std() / len(bits) ** 0.5),
+    }
+
+
+def measure_gated(model) -> dict[str, float]:
+    """시험 이미지 10 000장의 정확한 음의 로그우도, 단위 nats(저장한 파일의 가중치, float32).
+
+    nll_given_label  −log p(x|y), nll  −log p(x) = −log (1/10) Σ_y p(x|y). 뒤의 것은 레이블을 쓰지 않으므로
+    조건 없는 모델과 견줄 수 있습니다. 레이블 열 개를 모두 넣어 보아야 하므로 앞의 2000장에서만 잽니다.
+    """
+    from course_lib.datasets.mnist import binarised_test, load_mnist
+
+    x, y = binarised_test()[:, None], load_mnist("test")[1]
+    with torch.no_grad():
+        given = torch.cat(
+            [model.log_prob(a, b) for a, b in zip(x.split(250), y.split(250), strict=True)]
+        )
+        every = [
+            torch.stack([model.log_prob(a, torch.full((len(a),), k)) for k in range(10)])
+            for a in x[:2000].split(250)
+        ]
+    joint = torch.cat(every, 1)  # (10, 2000)
+    marginal = joint.logsumexp(0) - torch.tensor(10.0).log()
+    return {
+        "nll_given_label_10000": -float(given.mean()),
+        "nll_2000": -float(marginal.mean()),
+        "nll_given_label_2000": -float(given[:2000].mean()),
+        "label_accuracy_2000": float((joint.argmax(0) == y[:2000]).float().mean()),
+    }
+
+
+def _train(name: str, model, batches, steps_per_epoch: int, settings: dict) -> float:
+    """(x, y) 배치로 −log p(x|y)를 줄이고 걸린 시간을 돌려줍니다. 꺼지면 이어서 합니다."""
+    from course_lib.training import fit, progress
+
+    def loss(model, batch):
+        x, y = batch
+        with torch.autocast("cpu", torch.bfloat16):
+            return -model.log_prob(x.contiguous(memory_format=torch.channels_last), y).mean()
+
+    start, steps = time.perf_counter(), settings["epochs"] * steps_per_epoch
+    training = fit(
+        model,
+        loss,
+        batches,
+        steps=steps,
+        lr=settings["lr"],
+        warmup=WARMUP,
+        max_grad_norm=50.0,
+        state=UNFINISHED / f"{name}.safetensors",
+    )
+    for _ in progress(training, steps, name):
+        pass
+    return (time.perf_counter() - start) / 3600
+
+
+def _card(name: str, hours: float) -> dict:
+    """체크포인트 카드에서 사람이 정하는 항목."""
+    return {
+        "command": f"python -m course_lib.recipes {name}",
+        "seed": 0,
+        "hours": round(hours, 3),
+        "hardware": f"{hardware()['cpu']}, 스레드 {torch.get_num_threads()}개",
+        "licence": "MNIST: CC BY-SA 3.0",
+    }
+
+
+CHECKPOINTS = {"gated_pixelcnn": gated_pixelcnn, "pixelcnn_pp": pixelcnn_pp}
