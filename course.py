@@ -472,12 +472,22 @@ def call(arguments, env=None):
     return code if code >= 0 else 128 - code
 
 
+# 처음 열 때 "새 소식을 받아 볼까요?"라고 묻지 않고, 바깥에 나가지도 않게 합니다
+QUIET = """{
+  "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}
+}
+"""
+
+
 def lab(extra):
+    settings = VENV / "share" / "jupyter" / "lab" / "settings"
+    with contextlib.suppress(OSError):  # 없어도 강의에는 지장이 없습니다
+        settings.mkdir(parents=True, exist_ok=True)
+        (settings / "overrides.json").write_text(QUIET, encoding="utf-8")
     options = [
         "--ip=127.0.0.1",
         "--ServerApp.root_dir=%s" % ROOT,
         "--LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb",
-        # 새 소식과 새 버전을 물으러 바깥에 나가지 않게 합니다
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]

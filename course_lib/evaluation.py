@@ -74,3 +74,47 @@ def few_label_accuracy(
         judge = LogisticRegression(max_iter=300).fit(train[rows] / scale, train_labels[rows])
         total += judge.score(test / scale, test_labels) / draws
     return total
+
+
+def fine_tuned_accuracy(
+    build,
+    train: Tensor,
+    train_labels: Tensor,
+    test: Tensor,
+    test_labels: Tensor,
+    per_class: int,
+    *,
+    steps: int = 60,
+    lr: float = 5e-3,
+    draws: int = 3,
+    seed: int = 0,
+) -> float:
+    """인코더 위에 선형층을 얹어 *전체를* 레이블 ``per_class``개씩으로 고쳐 배운 시험 정확도의 평균.
+
+    build()는 특징 (B, K)를 내는 새 인코더를 돌려줍니다(복사본이어야 합니다. 제자리에서 학습합니다). 레이블을 뽑는 난수와
+    선형층의 초깃값은 build와 무관하므로, 다른 인코더도 같은 조건에서 견줍니다.
+    """
+    from course_lib.training import fit
+
+    def loss(net, pair):
+        return torch.nn.functional.cross_entropy(net(pair[0]), pair[1])
+
+    total = 0.0
+    for draw in range(draws):
+        generator = torch.Generator().manual_seed(1000 * seed + draw)
+        order = torch.randperm(len(train_labels), generator=generator)
+        classes = train_labels.unique().tolist()
+        rows = torch.cat([order[train_labels[order] == c][:per_class] for c in classes])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1000 * seed + draw)
+            encoder = build()
+            with torch.no_grad():
+                width = encoder(train[:2]).shape[1]
+            torch.manual_seed(1000 * seed + draw)
+            net = torch.nn.Sequential(encoder, torch.nn.Linear(width, len(classes)))
+        pair = train[rows], train_labels[rows]
+        for _ in fit(net, loss, lambda g, pair=pair: pair, steps=steps, lr=lr, seed=draw):
+            pass
+        with torch.no_grad():
+            total += float((net(test).argmax(1) == test_labels).float().mean()) / draws
+    return total

@@ -95,6 +95,28 @@ class MaskedConv2d(nn.Conv2d):
         return self._conv_forward(x, self.masked_weight, self.bias)
 
 
+class MaskedLinear(nn.Linear):
+    """가중치에 0과 1의 마스크를 곱하는 선형층: y = (W ⊙ M) x + b.
+
+    mask  (out, in) 또는 여러 벌 (K, out, in). 1(True)인 자리만 이어집니다. ``forward(x, k)``의 k가 몇 번째
+          벌을 쓸지 정합니다. ``weight.data``를 지우지 않고 계산할 때 곱하므로 optimiser가 무엇을 하든 새지 않습니다.
+    마스크는 모델의 구조라서 체크포인트에 저장하지 않습니다.
+    """
+
+    def __init__(self, in_dim: int, out_dim: int, mask: torch.Tensor, bias: bool = True):
+        super().__init__(in_dim, out_dim, bias)
+        if mask.shape[-2:] != self.weight.shape or mask.ndim not in (2, 3):
+            raise ValueError(
+                f"mask의 모양은 (out, in) = ({out_dim}, {in_dim})이거나 그 앞에 K가 붙어야 하는데 "
+                f"{tuple(mask.shape)}을 받았습니다."
+            )
+        masks = mask.bool().reshape(-1, *self.weight.shape)
+        self.register_buffer("masks", masks, persistent=False)
+
+    def forward(self, x: torch.Tensor, k: int = 0) -> torch.Tensor:
+        return nn.functional.linear(x, self.weight * self.masks[k], self.bias)
+
+
 class ShiftedConv2d(nn.Conv2d):
     """과거 쪽으로 치우친 합성곱: 출력 (i, j)가 입력의 i − top … i번 줄, j − left … j + right번 칸을 봅니다.
 

@@ -14,7 +14,7 @@ import torch
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
@@ -38,6 +38,7 @@ MODEL_COLORS = {
     "Gaussianization": PALETTE["sky"],
     "PCA": PALETTE["orange"],
     "pPCA": PALETTE["orange"],
+    "FA": PALETTE["blue"],
     "GMM": PALETTE["green"],
     "KDE": PALETTE["sky"],
     "AE": PALETTE["vermillion"],
@@ -45,6 +46,8 @@ MODEL_COLORS = {
     "NADE": PALETTE["orange"],
     "MADE": PALETTE["sky"],
     "PixelRNN": PALETTE["vermillion"],
+    "Row LSTM": PALETTE["orange"],
+    "Diagonal BiLSTM": PALETTE["sky"],
     "PixelCNN": PALETTE["green"],
     "PixelCNN++": PALETTE["sky"],
     "Gated PixelCNN": PALETTE["purple"],
@@ -137,15 +140,16 @@ def show(figure: Figure, alt: str | None = None) -> None:
 def scatter2d(
     points: Tensor | Mapping[str, Tensor],
     *,
-    labels: Tensor | None = None,
+    labels: Tensor | Mapping[str, Tensor] | None = None,
     limits: tuple[float, float, float, float] | None = None,
     title: str | None = None,
     color: str | None = None,
 ) -> Figure:
     """2차원 점 ``(N, 2)``의 산점도. 사전을 주면 같은 축 범위의 칸을 나란히 그립니다.
 
-    ``labels`` (N,)는 정수 범주이고 범주마다 색이 다릅니다. ``limits``는 (x 최소, x 최대, y 최소,
-    y 최대)이고 생략하면 모든 칸의 점이 들어가게 정합니다.
+    ``labels`` (N,)는 정수 범주이고 범주마다 색이 다릅니다. (N, K) 실수이면 범주마다의 무게이고 색을 그
+    비율로 섞습니다. ``{칸 제목: labels}``로 주면 적힌 칸에만 색을 입힙니다. ``limits``는 (x 최소, x 최대,
+    y 최소, y 최대)이고 생략하면 모든 칸의 점이 들어가게 정합니다.
     """
     panels = {name: _array(value) for name, value in _panels(points, title).items()}
     for name, value in panels.items():
@@ -156,12 +160,11 @@ def scatter2d(
     figure, axes = _row_of_panels(len(panels), aspect=aspect)
     for index, (axis, (name, value)) in enumerate(zip(axes, panels.items(), strict=True)):
         size = float(np.clip(6000 / max(len(value), 1), 4, 26))
-        if labels is None:
+        given = labels.get(name) if isinstance(labels, Mapping) else labels
+        if given is None:
             shade = color or model_color(name, index)
         else:
-            order = [PALETTE[key] for key in ("blue", "vermillion", "green", "purple", "orange",
-                                              "sky", "black", "yellow")]  # fmt: skip
-            shade = [order[int(k) % len(order)] for k in _array(labels)]
+            shade = _class_colors(_array(given))
         axis.scatter(*value.T, s=size, c=shade, alpha=0.65, linewidths=0)
         _square(axis, limits, name)
     return figure
@@ -458,6 +461,16 @@ def tree(branches: Mapping, *, root: str, width: float = 9.0) -> Figure:
     axis.set(xlim=(-0.35, max(x for x, _, _ in labels) + 0.9), ylim=(min(leaves) - 0.7, 0.7))
     axis.set_axis_off()
     return figure
+
+
+def _class_colors(labels: np.ndarray) -> np.ndarray:
+    """범주 (N,) 또는 무게 (N, K) → RGB (N, 3). 무게는 색을 그 비율로 섞습니다."""
+    order = ("blue", "vermillion", "green", "purple", "orange", "sky", "black", "yellow")
+    colors = np.array([to_rgb(PALETTE[key]) for key in order])
+    if labels.ndim == 1:
+        return colors[labels.astype(int) % len(colors)]
+    every = colors[np.arange(labels.shape[1]) % len(colors)]
+    return np.clip(labels / labels.sum(1, keepdims=True) @ every, 0, 1)
 
 
 def _panels(value, title) -> dict:

@@ -1,4 +1,4 @@
-"""학습: 어느 장의 모델이든 이 파일의 ``fit`` 하나로 학습합니다.
+"""학습: 모델은 ``fit`` 하나로, 두 신경망이 겨루는 GAN은 ``fit_gan``으로 학습합니다.
 
 ``fit``은 단계마다 지표를 하나씩 내놓는 제너레이터입니다. 학습 루프를 숨기지 않으면서, 그림을
 그리거나 멈추는 일은 부르는 쪽의 for 문에서 하게 하려는 것입니다.
@@ -72,7 +72,7 @@ def fit(
     if state is not None:
         settings = dict(steps=steps, lr=base_lrs, schedule=schedule, warmup=warmup)
         settings.update(max_grad_norm=max_grad_norm, seed=seed)
-        saved = _State(Path(state), settings, model, optimizer, randomness, batches)
+        saved = _State(Path(state), settings, model, {"main": optimizer}, randomness, batches)
         done = saved.load_or_create()
 
     for step in range(done + 1, steps + 1):
@@ -103,6 +103,85 @@ def fit(
             saved.save(step)
         yield metrics | {"lr": optimizer.param_groups[0]["lr"]}
     model.eval()
+
+
+def fit_gan(
+    gan: nn.Module,
+    d_loss: Callable[[nn.Module, object], Tensor],
+    g_loss: Callable[[nn.Module, object], Tensor],
+    batches: Batches,
+    *,
+    steps: int,
+    lr: float | tuple[float, float] = 2e-4,
+    betas: tuple[float, float] = (0.5, 0.999),
+    optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer] | None = None,
+    schedule: str = "constant",
+    d_steps: int = 1,
+    after_d: Callable[[nn.Module], None] | None = None,
+    seed: int = 0,
+    state: str | Path | None = None,
+    save_every: int = 200,
+) -> Iterator[dict]:
+    """판별자와 생성자를 번갈아 학습합니다. 한 단계는 판별자 ``d_steps``번과 생성자 한 번입니다.
+
+    gan                  ``generator``와 ``discriminator``를 가진 모듈
+    d_loss, g_loss       (gan, 배치) → 각자가 줄일 스칼라. 상대의 가중치는 얼려 두므로 움직이지 않습니다.
+    lr                   두 Adam의 학습률. 튜플이면 (판별자, 생성자)
+    optimizers           (판별자, 생성자)의 최적화기를 직접 줄 때
+    after_d(판별자)       판별자를 고친 뒤마다 부릅니다(가중치 자르기)
+
+    단계마다 ``{"step", "loss", "d_loss", "g_loss", "d_grad_norm", "g_grad_norm", "lr"}``을 내놓으며
+    ``loss``는 ``d_loss``와 같습니다(마지막 판별자 단계의 값). 나머지 인자와 오류는 ``fit``과 같습니다.
+    """
+    _check_arguments(steps, schedule, 0, save_every)
+    if d_steps < 1:
+        raise ValueError(f"d_steps는 1 이상이어야 하는데 {d_steps}를 받았습니다.")
+    players = {"d": gan.discriminator, "g": gan.generator}
+    if optimizers is None:
+        rates = lr if isinstance(lr, tuple) else (lr, lr)
+        optimizers = tuple(
+            torch.optim.Adam(player.parameters(), lr=rate, betas=betas, fused=True)
+            for player, rate in zip(players.values(), rates, strict=True)
+        )
+    optimizer = dict(zip(players, optimizers, strict=True))
+    base_lrs = {key: [group["lr"] for group in o.param_groups] for key, o in optimizer.items()}
+    randomness = _OwnRandomness(seed)
+    done = 0
+    if state is not None:
+        settings = dict(steps=steps, lr=base_lrs, schedule=schedule, d_steps=d_steps, seed=seed)
+        saved = _State(Path(state), settings, gan, optimizer, randomness, batches)
+        done = saved.load_or_create()
+
+    for step in range(done + 1, steps + 1):
+        gan.train()
+        metrics: dict = {"step": step}
+        for key, loss in [("d", d_loss)] * d_steps + [("g", g_loss)]:
+            players["d"].requires_grad_(key == "d")
+            players["g"].requires_grad_(key == "g")
+            with randomness:
+                batch = batches(randomness.generator)
+                optimizer[key].zero_grad()
+                value = loss(gan, batch)
+                _check_scalar(value)
+                value.backward()
+            norm = get_total_norm(
+                [p.grad for p in players[key].parameters() if p.grad is not None]
+            ).item()
+            metrics |= {"loss": value.item(), f"{key}_loss": value.item(), f"{key}_grad_norm": norm}
+            if not math.isfinite(metrics["loss"]) or not math.isfinite(norm):
+                optimizer[key].zero_grad()
+                gan.requires_grad_(True)
+                raise _diverged(metrics, batch, optimizer[key].param_groups[0]["lr"])
+            for group, base_lr in zip(optimizer[key].param_groups, base_lrs[key], strict=True):
+                group["lr"] = base_lr * _lr_factor(step - 1, steps, schedule, 0)
+            optimizer[key].step()
+            if key == "d" and after_d is not None:
+                after_d(players["d"])
+        gan.requires_grad_(True)
+        if state is not None and (step % save_every == 0 or step == steps):
+            saved.save(step)
+        yield metrics | {"loss": metrics["d_loss"], "lr": optimizer["g"].param_groups[0]["lr"]}
+    gan.eval()
 
 
 def progress(iterable: Iterable, total: int | None = None, desc: str = "") -> Iterator:
@@ -248,11 +327,12 @@ class _OwnRandomness:
 class _State:
     """상태 파일: 가중치, optimizer의 상태, 난수, 배치의 위치를 한 safetensors 파일에 담습니다."""
 
-    def __init__(self, path: Path, settings, model, optimizer, randomness, batches):
+    def __init__(self, path: Path, settings, model, optimizers, randomness, batches):
         self.path = path
-        self.settings = {"model": type(model).__name__, "optimizer": type(optimizer).__name__}
+        kinds = [type(optimizer).__name__ for optimizer in optimizers.values()]
+        self.settings = {"model": type(model).__name__, "optimizer": ", ".join(kinds)}
         self.settings |= settings
-        self.model, self.optimizer = model, optimizer
+        self.model, self.optimizers = model, optimizers
         self.randomness, self.batches = randomness, batches
 
     def load_or_create(self) -> int:
@@ -295,10 +375,12 @@ class _State:
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        for index, values in self.optimizer.state_dict()["state"].items():
+        states = {key: optimizer.state_dict() for key, optimizer in self.optimizers.items()}
+        every = [(f"{key}.{i}", v) for key, s in states.items() for i, v in s["state"].items()]
+        for place, values in every:
             for name, value in values.items():
                 if isinstance(value, Tensor):
-                    tensors[f"optimizer.{index}.{name}"] = value
+                    tensors[f"optimizer.{place}.{name}"] = value
                 elif value is not None:
                     raise ValueError(
                         f"{self.settings['optimizer']}의 상태({name})는 파일로 저장할 수 없습니다. "
@@ -342,12 +424,13 @@ class _State:
             except (KeyError, ValueError) as error:
                 self._refuse(str(error))
         self.model.load_state_dict(parts["model"])
-        optimizer_state: dict[int, dict[str, Tensor]] = {}
+        states: dict[str, dict[int, dict[str, Tensor]]] = {key: {} for key in self.optimizers}
         for name, tensor in parts["optimizer"].items():
-            index, _, key = name.partition(".")
-            optimizer_state.setdefault(int(index), {})[key] = tensor
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": optimizer_state, "param_groups": groups})
+            which, index, key = name.split(".", 2)
+            states[which].setdefault(int(index), {})[key] = tensor
+        for which, optimizer in self.optimizers.items():
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": states[which], "param_groups": groups})
         self.randomness.load_state_dict(parts["randomness"])
         return step
 

@@ -16,6 +16,7 @@ from course_lib.base import (
     FlowModel,
     Inverse,
     Logistic,
+    check_batch,
     standard_logistic,
     standard_normal,
 )
@@ -135,3 +136,11 @@ def test_sample_follows_the_density():
 def test_base_follows_dtype():
     model = RealNVP(3, hidden=(8,)).double()
     assert model.sample(2).dtype == torch.float64
+
+
+def test_only_values_that_are_not_finite_are_refused():
+    huge = torch.tensor([[3e38, 3e38]])  # 합은 넘치지만 값은 유한합니다
+    check_batch(huge, torch.Size([2]))
+    for bad in (math.nan, math.inf):
+        with pytest.raises(ValueError, match="NaN이나 무한대"):
+            check_batch(torch.tensor([[bad, -bad]]), torch.Size([2]))

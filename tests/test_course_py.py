@@ -547,6 +547,9 @@ def test_lab_opens_the_welcome_notebook_on_loopback_with_a_token(called, house):
     assert any(a.endswith("/lab/tree/notebooks/00_welcome.ipynb") for a in arguments)
     assert not any("token" in a or "password" in a for a in arguments)
     assert arguments[-2:] == ["--no-browser", "--port=9999"]
+    settings = course.VENV / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
+    (values,) = json.loads(settings.read_text(encoding="utf-8")).values()
+    assert values == {"fetchNews": "false", "checkForUpdates": False}
 
 
 def test_test_runs_every_stage_and_reports_each_failure(called, monkeypatch, capsys):

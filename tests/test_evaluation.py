@@ -1,11 +1,18 @@
 """재는 자들: 답을 아는 경우와 견줍니다."""
 
+import copy
 import math
 
 import pytest
 import torch
 
-from course_lib.evaluation import few_label_accuracy, frechet, pixel_histogram_bits, psnr
+from course_lib.evaluation import (
+    few_label_accuracy,
+    fine_tuned_accuracy,
+    frechet,
+    pixel_histogram_bits,
+    psnr,
+)
 
 
 def test_frechet_of_shifted_and_scaled_normals():
@@ -49,6 +56,23 @@ def test_few_labels_separate_what_is_separable():
     first = few_label_accuracy(noise, labels, noise, labels, 2, seed=3)
     assert first == few_label_accuracy(noise, labels, noise, labels, 2, seed=3)
     assert math.isfinite(first)
+
+
+def test_fine_tuning_learns_the_labels_and_starts_from_the_given_encoder():
+    labels = torch.arange(90) % 3
+    x = torch.nn.functional.one_hot(labels, 3).float() + 0.05 * torch.randn(90, 3)
+    dead = torch.nn.Linear(3, 4)
+    torch.nn.init.zeros_(dead.weight)  # 한 걸음도 배우지 못하게 하면 출발점의 차이만 남습니다
+    random_state = torch.get_rng_state()
+
+    def score(build, **settings):
+        return fine_tuned_accuracy(build, x, labels, x, labels, 2, draws=2, **settings)
+
+    assert score(lambda: torch.nn.Linear(3, 4), steps=80, lr=0.05) > 0.95
+    assert score(lambda: copy.deepcopy(dead), steps=1, lr=0.0) == pytest.approx(1 / 3)
+    assert torch.equal(random_state, torch.get_rng_state())  # 밖의 난수를 쓰지 않습니다
+    again = [score(lambda: torch.nn.Linear(3, 4), steps=5) for _ in range(2)]
+    assert again[0] == again[1]
 
 
 @pytest.mark.parametrize("shape", [(50, 4), (3, 3)])

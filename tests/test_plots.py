@@ -98,6 +98,7 @@ COMPARED = [
     ("데이터", "NICE", "RealNVP", "MAF", "IAF", "MintNet", "Gaussianization"),
     ("PCA", "RealNVP", "VAE"),
     ("PCA", "GMM", "KDE", "AE"),
+    ("PCA", "FA"),
     ("pPCA", "AE", "VAE"),
     ("NADE", "MADE", "PixelRNN", "PixelCNN"),
     ("데이터", "VAE", "GAN", "DCGAN"),
@@ -206,6 +207,18 @@ def test_bars_write_the_value_with_a_true_minus():
 def test_wrong_shapes_get_one_korean_sentence(call, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         call()
+
+
+def test_scatter_mixes_the_colours_of_soft_labels_and_leaves_unnamed_panels_plain():
+    x, hard = torch.randn(3, 2), torch.tensor([0, 1, 1])
+    soft = torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    figure = plots.scatter2d(
+        {"가": x, "나": x, "다": x}, labels={"가": hard, "다": soft}, color="#123456"
+    )
+    first, second, third = (axes.collections[0].get_facecolors()[:, :3] for axes in figure.axes)
+    assert np.allclose(second, np.array([0x12, 0x34, 0x56]) / 255)
+    assert np.allclose(third[:2], first[:2])
+    assert np.allclose(third[2], (first[0] + first[1]) / 2)
 
 
 def test_points_with_nan_do_not_break_the_axes():

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from course_lib.recipes import flows, pixel_cnn, vae
+from course_lib.recipes import autoregressive, flows, pixel_cnn, pixel_rnn, vae
 from course_lib.recipes.results import DATA, save_result
 
-CHAPTERS = (vae, pixel_cnn, flows)
+CHAPTERS = (autoregressive, pixel_rnn, pixel_cnn, vae, flows)
 RESULT_FILES: dict[str, tuple[Callable[[Sequence[int]], dict], Sequence[int]]] = {}
 CHECKPOINTS: dict[str, Callable[[str], dict]] = {}
 for chapter in CHAPTERS:

@@ -94,7 +94,7 @@ def conv_vae_card(name: str, hours: float) -> dict:
     }
 
 
-def measure_vae(model, images: int = 40, k: int = 5000) -> dict[str, float]:
+def measure_vae(model, images: int = 500, k: int = 5000) -> dict[str, float]:
     """시험 이미지의 ELBO와 음의 로그우도 추정값, 단위 nats.
 
     중요도 가중 추정(k = 5000)은 비싸므로 앞의 ``images``장에서만 재고, 같은 이미지의 ELBO와의 차이를

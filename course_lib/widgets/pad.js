@@ -46,14 +46,17 @@ function render({ model, el }) {
   const toData = ([u, v]) => [X0 + u * (X1 - X0), Y1 - v * (Y1 - Y0)];
   const toView = ([x, y]) => [(x - X0) / (X1 - X0), (Y1 - y) / (Y1 - Y0)];
 
-  const send = (now) => {
-    clearTimeout(timer);
+  let sent = 0;
+  const send = (now) => {                               // 손잡이는 끄는 동안에도 60 ms마다, 획은 손이 쉴 때 보냅니다.
+    if (now || mode !== "handles") { clearTimeout(timer); timer = 0; }
     const push = () => {
+      timer = 0; sent = performance.now();
       if (mode === "image") model.set("pixels", [...cells]);
       else model.set("points", points.map(([x, y]) => [+x.toFixed(5), +y.toFixed(5)]));
       model.save_changes();
     };
-    if (now) push(); else timer = setTimeout(push, 100);
+    if (now) push();
+    else if (!timer) timer = setTimeout(push, mode === "handles" ? Math.max(0, 60 - performance.now() + sent) : 100);
   };
 
   const draw = () => {

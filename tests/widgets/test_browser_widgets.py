@@ -10,6 +10,8 @@ import torch
 from PIL import Image
 from small_flows import MODELS
 
+from course_lib.autoregressive.pixel_rnn import RowLSTM
+from course_lib.widgets.dependency_viewer import dependency_viewer
 from course_lib.widgets.flow_warp import WarpStage, warp_html, warp_path
 from course_lib.widgets.frame import decoder_player, player
 from tests.notebooks import chromium as tools
@@ -157,6 +159,34 @@ def test_decoder_in_the_browser_computes_what_torch_computes(page, tmp_path, sma
     page.locator("canvas").first.focus()
     page.keyboard.press("ArrowLeft")
     assert "z₁ = 1.90" in page.locator("body").inner_text()
+
+
+def test_dependency_viewer_by_touch_keyboard_and_slider(page, tmp_path):
+    """브라우저가 칠한 처지가 파이썬과 같고, 누르기와 방향키와 막대가 같은 화소를 고릅니다."""
+    torch.manual_seed(0)
+    model = RowLSTM((1, 4, 9), 2, 8, 1, 16)
+    models = {"Row LSTM": model, "새는 함수": lambda x: x.flip(3)}
+    open_page(page, tmp_path, dependency_viewer(models, (1, 4, 9), start=20).html)
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 360
+    for index in (0, 20, 35):
+        got = page.evaluate(
+            "i => [...Array(36).keys()].map(j => document.querySelector('[data-course-player]').courseKind(0, i, j))",
+            index,
+        )
+        assert [k == "seen" for k in got] == model.sees(index // 9, index % 9).flatten().tolist()
+    before = [pixels(page, "canvas", k) for k in (0, 1)]
+    box = page.locator("canvas").first.bounding_box()
+    page.touchscreen.tap(box["x"] + 8.5 / 9 * box["width"], box["y"] + 3.5 / 4 * box["height"])
+    assert "화소 (3, 8)" in page.locator("body").inner_text()
+    assert all(pixels(page, "canvas", k) != before[k] for k in (0, 1))
+    page.locator("canvas").nth(1).focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowLeft")
+    assert "화소 (2, 7)" in page.locator("body").inner_text()
+    assert page.locator("input[type=range]").input_value() == "25"
+    move(page, 0)
+    text = page.locator("body").inner_text()
+    assert "화소 (0, 0)" in text and "봄 0 · 못 봄 0" in text and "누출 1" in text
 
 
 PAD = """
