@@ -102,7 +102,7 @@ class Completer:
         self.picture = widgets.Image(
             format="png", layout=widgets.Layout(width="100%", max_width="780px")
         )
-        choices = [self.which, self.rows] + ([self.label] if model.classes else [])
+        choices = [self.which, *([self.label] if model.classes else []), self.rows]
         side = widgets.VBox([*choices, self.again], layout=widgets.Layout(max_width="320px"))
         row = widgets.Layout(flex_flow="row wrap", grid_gap="8px 16px")
         self.box = widgets.VBox(
