@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from course_lib.recipes import flows, vae
+from course_lib.recipes import classifiers, flows, gan, vae
 from course_lib.recipes.results import DATA, save_result
 
-CHAPTERS = (vae, flows)
+CHAPTERS = (classifiers, vae, gan, flows)
 RESULT_FILES: dict[str, tuple[Callable[[Sequence[int]], dict], Sequence[int]]] = {}
 CHECKPOINTS: dict[str, Callable[[str], dict]] = {}
 for chapter in CHAPTERS:
