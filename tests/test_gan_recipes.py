@@ -5,6 +5,7 @@ import torch
 
 from course_lib import recipes
 from course_lib.datasets.toy2d import Grid25
+from course_lib.gan.dcgan import dcgan
 from course_lib.recipes import __main__ as command
 from course_lib.recipes import classifiers, gan, results
 
@@ -25,7 +26,7 @@ def test_modes_recipe_in_miniature(folders, monkeypatch):
     assert result["card"]["seeds"] == [0, 3]
     for data, most in (("ring8", 8), ("grid25", 25)):
         rows = result["values"]["final"][data]
-        assert list(rows) == list(gan.GAN_METHODS)
+        assert tuple(rows) == gan.COMPARED[data]
         for row in rows.values():
             assert len(row["covered"]) == len(row["share"]) == 2
             assert all(0 <= c <= most for c in row["covered"])
@@ -63,3 +64,26 @@ def test_shifted_batches_move_whole_pictures():
         assert x.shape == (3, 1, 28, 28) and float(x.sum()) == 3 and y.shape == (3,)
         seen.add(tuple((x[0, 0] == 1).nonzero()[0].tolist()))
     assert all(8 <= i <= 12 and 8 <= j <= 12 for i, j in seen) and len(seen) > 15
+
+
+def test_each_broken_rule_changes_the_network_and_still_runs(folders, monkeypatch):
+    build = gan.RULES
+    sizes = {}
+    for rule in build:
+        torch.manual_seed(0)
+        model = gan.break_rule(dcgan(8, width=4, latent_dim=3), rule)
+        assert model.sample(3).shape == (3, 1, 8, 8)
+        assert model.discriminator(torch.zeros(3, 1, 8, 8)).shape == (3,)
+        kinds = [type(m).__name__ for m in model.modules()]
+        sizes[rule] = {
+            name: kinds.count(name) for name in ("BatchNorm2d", "MaxPool2d", "LeakyReLU")
+        }
+    norms = [sizes[rule]["BatchNorm2d"] for rule in build]
+    assert norms == [3, 0, 5, 3, 3] and sizes["D에도 ReLU"]["LeakyReLU"] == 0
+    assert sizes["보폭 대신 풀링과 확대"]["MaxPool2d"] == 2
+    with pytest.raises(ValueError, match="지침대로"):
+        gan.break_rule(dcgan(8, width=4, latent_dim=3), "없음")
+    monkeypatch.setattr(gan, "ABLATION", gan.ABLATION | {"steps": 2, "width": 4, "samples": 50})
+    assert command.main(["dcgan_ablation", "--seeds", "1"]) == 0
+    final = recipes.load_result("dcgan_ablation", folders / "results")["values"]["final"]
+    assert list(final) == list(build) and all(row["frechet"][0] > 0 for row in final.values())

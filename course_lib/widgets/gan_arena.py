@@ -29,7 +29,7 @@ LOSSES = {
     "minimax": losses.minimax,
     "hinge": losses.hinge,
 }
-RATES = {"0.0003": 3e-4, "0.001": 1e-3, "0.003": 3e-3, "0.01": 1e-2}
+RATES = {"0.0003": 3e-4, "0.001": 1e-3, "0.003": 3e-3, "0.01": 1e-2, "0.03": 3e-2}
 DATA: dict[str, Toy2D] = {"8 고리": Ring8(radius=2.0, sd=0.1), "25 격자": Grid25(1.0, 0.05)}
 RADIUS = 4  # 봉우리에서 표준편차의 몇 배까지 덮었다고 볼지
 HALF = 3.0  # 그림의 범위 [−3, 3]²
@@ -39,7 +39,7 @@ class Setting(NamedTuple):
     """한 판의 설정. r1은 R1 벌점의 무게입니다."""
 
     loss: str = "non-saturating"
-    rate: float = 1e-3
+    rate: float = 3e-3
     r1: float = 0.0
     data: str = "8 고리"
 
@@ -137,7 +137,8 @@ class ArenaStage:
         main = figure.add_axes([0.01, 0.04, 0.555, 0.89])
         main.set(xlim=(-HALF, HALF), ylim=(-HALF, HALF), xticks=[], yticks=[], aspect="equal")
         main.grid(False)
-        style = {"origin": "lower", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
+        # D = 0, 1이 색표의 1/6, 5/6(파랑, 주홍)에 오게 합니다
+        style = {"origin": "lower", "vmin": -0.25, "vmax": 1.25, "interpolation": "nearest"}
         self._field = main.imshow(
             np.full((CELLS, CELLS), 0.5), cmap=DIVERGING, extent=(-HALF, HALF) * 2, alpha=0.65,
             animated=True, **style
@@ -223,7 +224,7 @@ def _segments(points: np.ndarray, directions: np.ndarray, longest: float = 0.7) 
 PLAYER_SETTINGS = {
     "non-saturating": Setting(),
     "minimax": Setting("minimax"),
-    "학습률이 너무 클 때(0.01)": Setting(rate=1e-2),
+    "학습률이 너무 클 때(0.03)": Setting(rate=3e-2),
 }
 
 
@@ -261,7 +262,7 @@ class ArenaView:
         common = {"layout": narrow, "style": style}
         self.data = widgets.Dropdown(options=list(DATA), description="데이터", **common)
         self.loss = widgets.Dropdown(options=list(LOSSES), description="손실", **common)
-        self.rate = widgets.Dropdown(options=RATES, value=1e-3, description="학습률", **common)
+        self.rate = widgets.Dropdown(options=RATES, value=3e-3, description="학습률", **common)
         self.r1 = widgets.Dropdown(
             options={"없음": 0.0, "0.1": 0.1, "1": 1.0}, description="R1 벌점", **common
         )
