@@ -156,5 +156,7 @@ def test_coverage_falls_with_a_missing_mode():
     one = torch.randn(400, 2, generator=g)
     assert coverage(real, both) > 0.9 and coverage(real, one) == pytest.approx(0.5, abs=0.06)
     assert coverage(real, real + 100) == 0 and coverage(real, real) == 1
+    # 0, 1, 2, 3에서 이웃까지의 거리는 1이므로 0.9는 0과 1의 공에만 듭니다
+    assert coverage(torch.arange(4.0)[:, None], torch.tensor([[0.9]]), k=1) == 0.5
     with pytest.raises(ValueError, match="보다 많아야"):
         coverage(real[:5], both)

@@ -235,7 +235,7 @@ def gan_arena(steps: int = STEPS, seed: int = 0) -> TriView:
     미리 학습해 둔 세 판의 재생기가 나타납니다. 학습한 모델의 그림이 들어가므로 이 셀에는 ``nbval-ignore-output``
     꼬리표를 답니다.
     """
-    untrained, small = new_gan(seed), ArenaStage(56)
+    untrained, small = new_gan(seed), ArenaStage(72)
     frames, first = {}, None
     picks = np.linspace(0, FRAMES, 7).round().astype(int)
     for name, setting in PLAYER_SETTINGS.items():
@@ -244,7 +244,9 @@ def gan_arena(steps: int = STEPS, seed: int = 0) -> TriView:
         small.load(setting, shots)
         frames[name] = [small.draw(int(k), level=9) for k in picks]
     labels = [f"{round(int(k) * steps / FRAMES)} / {steps}단계" for k in picks]
-    html = player(frames, labels, alt="GAN 경기장: 판별자의 바탕색과 생성자의 표본", start=3)
+    html = player(
+        frames, labels, alt="GAN 경기장: 판별자의 바탕색과 생성자의 표본", start=3, budget=400_000
+    )
     view = ArenaView(untrained, steps, first)
     return TriView(view.box, html, frames["non-saturating"][3], "GAN 경기장")
 
