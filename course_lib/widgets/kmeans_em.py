@@ -19,7 +19,7 @@ from course_lib.widgets.frame import Palette, Stage, TriView, self_contained
 
 METHODS = ("K-means", "EM")
 LIMITS = (-6.0, 6.0, -4.0, 4.0)
-STARTS = [[-4.5, 2.5], [-1.0, 3.0], [3.5, 3.0]]
+STARTS = [[-3.7, 1.1], [2.2, -2.2], [3.8, -1.7]]
 STEPS = 30
 FLOOR = 1e-3  # 점 하나로 오그라드는 것을 막으려고 공분산에 더합니다
 COLORS = [PALETTE[key] for key in ("green", "purple", "orange", "sky", "yellow", "black")]
