@@ -101,6 +101,8 @@ COMPARED = [
     ("PCA", "FA"),
     ("pPCA", "AE", "VAE"),
     ("NADE", "MADE", "PixelRNN", "PixelCNN"),
+    ("Row LSTM", "Diagonal BiLSTM", "PixelCNN"),
+    ("PixelCNN", "PixelCNN++", "Gated PixelCNN", "NICE", "RealNVP"),
     ("데이터", "VAE", "GAN", "DCGAN"),
     ("GAN", "WGAN", "WGAN-GP", "SNGAN"),
     ("WaveNet", "Parallel WaveNet"),

@@ -4,7 +4,8 @@ import time
 
 import torch
 
-from course_lib.recipes.results import UNFINISHED, hardware
+from course_lib.recipes.mnist import binarised, card, exact_nll
+from course_lib.recipes.results import UNFINISHED
 
 # 논문의 MADE(은닉 8000개)는 반정밀도로도 8 MB를 넘습니다. 1100개 두 층과 입력에서 바로 가는 연결(355만 개)은
 # 7.1 MB입니다. 학습률은 앞 50 000장으로 400–1000단계만 학습해 뒤쪽 이미지로 견주었습니다: 1e-3보다 3e-3이 빨리
@@ -18,26 +19,6 @@ BINARY = {
     },
 }
 BATCH = 100
-
-
-class BinarisedRows:
-    """뽑을 때마다 새로 이진화하는 MNIST 미니배치 (B, 784). 이어서 학습할 수 있습니다."""
-
-    def __init__(self, images: torch.Tensor, batch_size: int):
-        from course_lib.training import minibatches
-
-        self.images = minibatches(images.flatten(1), batch_size)
-
-    def __call__(self, generator: torch.Generator) -> torch.Tensor:
-        from course_lib.datasets.mnist import dynamic_binarise
-
-        return dynamic_binarise(self.images(generator), generator)
-
-    def state_dict(self) -> dict:
-        return self.images.state_dict()
-
-    def load_state_dict(self, state: dict) -> None:
-        self.images.load_state_dict(state)
 
 
 def build(name: str):
@@ -70,7 +51,7 @@ def binary_mnist(name: str) -> dict:
     model, settings = build(name), BINARY[name]
     images, _ = load_mnist("train")
     steps = settings["epochs"] * (len(images) // BATCH)
-    batches, state = BinarisedRows(images, BATCH), UNFINISHED / f"{name}.safetensors"
+    batches, state = binarised(images.flatten(1), BATCH), UNFINISHED / f"{name}.safetensors"
     training = fit(
         model, loss, batches, steps=steps, lr=settings["lr"], state=state, save_every=500
     )
@@ -78,32 +59,7 @@ def binary_mnist(name: str) -> dict:
     for _ in progress(training, steps, name):
         pass
     hours = (time.perf_counter() - start) / 3600
-    return save_checkpoint(model, name, binary_card(name, hours), measure=measure_nll, half=True)
-
-
-def binary_card(name: str, hours: float) -> dict:
-    """체크포인트 카드에서 사람이 정하는 항목."""
-    return {
-        "command": f"python -m course_lib.recipes {name}",
-        "seed": 0,
-        "data": "MNIST 학습 이미지 60 000장",
-        "binarisation": "학습은 배치마다 새로 뽑은 동적 이진화, 시험은 강의의 고정된 이진화 한 벌",
-        "hours": round(hours, 3),
-        "hardware": f"{hardware()['cpu']}, 스레드 {torch.get_num_threads()}개",
-        "licence": "MNIST: CC BY-SA 3.0",
-    }
-
-
-def measure_nll(model) -> dict[str, float]:
-    """시험 이미지 10 000장의 정확한 음의 로그우도와 그 표준오차, 단위 nats."""
-    from course_lib.datasets.mnist import binarised_test
-
-    with torch.no_grad():
-        nll = -torch.cat([model.log_prob(x) for x in binarised_test().flatten(1).split(500)])
-    return {
-        "nll_10000": float(nll.double().mean()),
-        "nll_standard_error": float(nll.double().std() / len(nll) ** 0.5),
-    }
+    return save_checkpoint(model, name, card(name, hours), measure=exact_nll, half=True)
 
 
 CHECKPOINTS = {name: binary_mnist for name in BINARY}

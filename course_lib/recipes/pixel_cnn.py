@@ -4,7 +4,8 @@ import time
 
 import torch
 
-from course_lib.recipes.results import UNFINISHED, hardware
+from course_lib.recipes.mnist import Batches, card
+from course_lib.recipes.results import UNFINISHED
 
 GATED = {
     "model": {"classes": 10, "width": 32, "layers": 6, "first": 7, "kernel": 5},
@@ -21,45 +22,6 @@ PP = {
 WARMUP = 200  # 학습률을 곧게 올리는 단계 수
 
 
-class LabelledBatches:
-    """(동적으로 이진화한 MNIST (B, 1, 28, 28), 숫자 (B,))의 미니배치. 이어서 학습할 수 있습니다."""
-
-    def __init__(self, images: torch.Tensor, labels: torch.Tensor, batch_size: int):
-        from course_lib.training import minibatches
-
-        self.pairs = minibatches((images[:, None], labels), batch_size)
-
-    def __call__(self, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        from course_lib.datasets.mnist import dynamic_binarise
-
-        images, labels = self.pairs(generator)
-        return dynamic_binarise(images, generator), labels
-
-    def state_dict(self) -> dict:
-        return self.pairs.state_dict()
-
-    def load_state_dict(self, state: dict) -> None:
-        self.pairs.load_state_dict(state)
-
-
-class GreyBatches:
-    """256단계 MNIST의 미니배치 ((B, 1, 28, 28) 0–255, None). 이어서 학습할 수 있습니다."""
-
-    def __init__(self, images: torch.Tensor, batch_size: int):
-        from course_lib.training import minibatches
-
-        self.images = minibatches(images[:, None], batch_size)
-
-    def __call__(self, generator: torch.Generator) -> tuple[torch.Tensor, None]:
-        return self.images(generator).float(), None
-
-    def state_dict(self) -> dict:
-        return self.images.state_dict()
-
-    def load_state_dict(self, state: dict) -> None:
-        self.images.load_state_dict(state)
-
-
 def gated_pixelcnn(name: str) -> dict:
     """클래스 조건부 Gated PixelCNN을 동적으로 이진화한 MNIST에서 학습하고 저장합니다. 카드를 돌려줍니다.
 
@@ -67,17 +29,17 @@ def gated_pixelcnn(name: str) -> dict:
     """
     from course_lib.autoregressive.gated_pixel_cnn import GatedPixelCNN
     from course_lib.checkpoints import save_checkpoint
-    from course_lib.datasets.mnist import load_mnist
+    from course_lib.datasets.mnist import dynamic_binarise, load_mnist
 
     torch.manual_seed(0)
     model = GatedPixelCNN((1, 28, 28), 2, **GATED["model"]).to(memory_format=torch.channels_last)
     images, labels = load_mnist("train")
-    hours = _train(name, model, LabelledBatches(images, labels, 64), len(images) // 64, GATED)
-    card = _card(name, hours) | {
-        "data": "MNIST 학습 이미지 60 000장과 숫자 레이블",
-        "binarisation": "학습은 배치마다 새로 뽑은 동적 이진화, 시험은 강의의 고정된 이진화 한 벌",
-    }
-    return save_checkpoint(model, name, card, measure=measure_gated, half=True)
+    batches = Batches(
+        (images[:, None], labels), 64, lambda pair, g: (dynamic_binarise(pair[0], g), pair[1])
+    )
+    hours = _train(name, model, batches, len(images) // 64, GATED)
+    about = card(name, hours, data="MNIST 학습 이미지 60 000장과 숫자 레이블")
+    return save_checkpoint(model, name, about, measure=measure_gated, half=True)
 
 
 def pixelcnn_pp(name: str) -> dict:
@@ -92,12 +54,10 @@ def pixelcnn_pp(name: str) -> dict:
     torch.manual_seed(0)
     model = PixelCNNPP((1, 28, 28), 256, **PP["model"]).to(memory_format=torch.channels_last)
     images, _ = load_mnist("train")
-    hours = _train(name, model, GreyBatches(images, 64), len(images) // 64, PP)
-    card = _card(name, hours) | {
-        "data": "MNIST 학습 이미지 60 000장(256단계)",
-        "binarisation": "없음",
-    }
-    return save_checkpoint(model, name, card, measure=measure_pp, half=True)
+    batches = Batches(images[:, None], 64, lambda x, _: (x.float(), None))
+    hours = _train(name, model, batches, len(images) // 64, PP)
+    about = card(name, hours, data="MNIST 학습 이미지 60 000장(256단계)", binarisation="없음")
+    return save_checkpoint(model, name, about, measure=measure_pp, half=True)
 
 
 def measure_pp(model) -> dict[str, float]:
@@ -165,17 +125,6 @@ def _train(name: str, model, batches, steps_per_epoch: int, settings: dict) -> f
     for _ in progress(training, steps, name):
         pass
     return (time.perf_counter() - start) / 3600
-
-
-def _card(name: str, hours: float) -> dict:
-    """체크포인트 카드에서 사람이 정하는 항목."""
-    return {
-        "command": f"python -m course_lib.recipes {name}",
-        "seed": 0,
-        "hours": round(hours, 3),
-        "hardware": f"{hardware()['cpu']}, 스레드 {torch.get_num_threads()}개",
-        "licence": "MNIST: CC BY-SA 3.0",
-    }
 
 
 CHECKPOINTS = {"gated_pixelcnn": gated_pixelcnn, "pixelcnn_pp": pixelcnn_pp}

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from course_lib.recipes.results import UNFINISHED, hardware, save_result
+from course_lib.recipes.mnist import binarised, card
+from course_lib.recipes.results import UNFINISHED, save_result
 
 CONV_VAE = {
     "vae_conv_16d": {"model": {"latent_dim": 16}, "epochs": 30},
@@ -15,26 +16,6 @@ CONV_VAE = {
         "epochs": 20,
     },
 }
-
-
-class BinarisedBatches:
-    """뽑을 때마다 새로 이진화하는 MNIST 미니배치 (B, 1, 28, 28). 이어서 학습할 수 있습니다."""
-
-    def __init__(self, images: torch.Tensor, batch_size: int):
-        from course_lib.training import minibatches
-
-        self.images = minibatches(images[:, None], batch_size)
-
-    def __call__(self, generator: torch.Generator) -> torch.Tensor:
-        from course_lib.datasets.mnist import dynamic_binarise
-
-        return dynamic_binarise(self.images(generator), generator)
-
-    def state_dict(self) -> dict:
-        return self.images.state_dict()
-
-    def load_state_dict(self, state: dict) -> None:
-        self.images.load_state_dict(state)
 
 
 def conv_vae(name: str) -> dict:
@@ -57,13 +38,13 @@ def conv_vae(name: str) -> dict:
             return -model.elbo(x).mean()
 
     start, state = time.perf_counter(), UNFINISHED / f"{name}.safetensors"
-    batches = BinarisedBatches(images, 128)
+    batches = binarised(images[:, None], 128)
     for _ in progress(fit(model, loss, batches, steps=steps, state=state), steps, name):
         pass
     hours = (time.perf_counter() - start) / 3600
     if model.latent_dim == 2:
         save_codes(model, name, time.perf_counter() - start)
-    return save_checkpoint(model, name, conv_vae_card(name, hours), measure=measure_vae, half=True)
+    return save_checkpoint(model, name, card(name, hours), measure=measure_vae, half=True)
 
 
 def save_codes(model, name: str, seconds: float, count: int = 1000) -> Path:
@@ -79,19 +60,6 @@ def save_codes(model, name: str, seconds: float, count: int = 1000) -> Path:
     }
     command = f"python -m course_lib.recipes {name}"
     return save_result(f"{name}_codes", values, command=command, seeds=[0], seconds=seconds)
-
-
-def conv_vae_card(name: str, hours: float) -> dict:
-    """체크포인트 카드에서 사람이 정하는 항목."""
-    return {
-        "command": f"python -m course_lib.recipes {name}",
-        "seed": 0,
-        "data": "MNIST 학습 이미지 60 000장",
-        "binarisation": "학습은 배치마다 새로 뽑은 동적 이진화, 시험은 강의의 고정된 이진화 한 벌",
-        "hours": round(hours, 3),
-        "hardware": f"{hardware()['cpu']}, 스레드 {torch.get_num_threads()}개",
-        "licence": "MNIST: CC BY-SA 3.0",
-    }
 
 
 def measure_vae(model, images: int = 500, k: int = 5000) -> dict[str, float]:
