@@ -156,3 +156,24 @@ class ShiftedConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         weight, top, left, right = self.window()
         return self._conv_forward(pad(x, (left, right, top, 0)), weight, self.bias)
+
+
+class Maxout(nn.Linear):
+    """맥스아웃: 선형 조각 여러 개 가운데 가장 큰 값. (B, in_features) → (B, units).
+
+    h_j(x) = max_p (w_{jp}·x + b_{jp}),  p = 1, …, pieces
+
+    출처: Goodfellow et al., 2013, arXiv 1302.4389. 활성화 함수를 정해 두지 않고 조각마다 배우며, 조각의 최댓값이므로
+    단위 하나하나는 x의 볼록 함수입니다. 매개변수는 같은 크기의 선형 층의 ``pieces``배입니다.
+    """
+
+    def __init__(self, in_features: int, units: int, pieces: int):
+        if min(in_features, units, pieces) < 1:
+            raise ValueError(
+                f"크기는 모두 1 이상이어야 합니다: 입력 {in_features}, 단위 {units}, 조각 {pieces}."
+            )
+        super().__init__(in_features, units * pieces)
+        self.pieces = pieces
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).unflatten(-1, (-1, self.pieces)).amax(-1)  # (B, units, pieces)

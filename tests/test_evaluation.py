@@ -7,11 +7,16 @@ import pytest
 import torch
 
 from course_lib.evaluation import (
+    coverage,
     few_label_accuracy,
     fine_tuned_accuracy,
     frechet,
+    mode_coverage,
+    parzen_log_prob,
+    parzen_sigma,
     pixel_histogram_bits,
     psnr,
+    sharpness,
 )
 
 
@@ -91,3 +96,65 @@ def test_pixel_histogram_bits():
     assert pixel_histogram_bits(even, even, 16) == pytest.approx(4)
     with pytest.raises(ValueError, match="모양"):
         pixel_histogram_bits(never, even, 16)
+
+
+def test_parzen_is_a_mixture_of_normals():
+    g = torch.Generator().manual_seed(0)
+    samples, x = torch.randn(30, 4, generator=g).double(), torch.randn(7, 4, generator=g).double()
+    kernel = torch.distributions.Normal(samples, torch.tensor(0.3).double())
+    want = kernel.log_prob(x[:, None]).sum(-1).logsumexp(1) - math.log(30)
+    torch.testing.assert_close(parzen_log_prob(samples, x, 0.3), want)
+    grid = torch.cartesian_prod(*[torch.linspace(-8, 8, 321).double()] * 2)
+    total = parzen_log_prob(samples[:, :2], grid, 0.4).exp().sum() * 0.05**2
+    assert float(total) == pytest.approx(1, abs=1e-6)
+    with pytest.raises(ValueError, match="flatten"):
+        parzen_log_prob(torch.zeros(3, 1, 8, 8), torch.zeros(3, 1, 8, 8), 0.1)
+    with pytest.raises(ValueError, match="σ"):
+        parzen_log_prob(samples, x, 0.0)
+
+
+def test_parzen_sigma_is_chosen_on_the_validation_data():
+    g = torch.Generator().manual_seed(0)
+    samples = torch.randn(500, 1, generator=g)
+    candidates = [0.01, 0.2, 3.0]
+    assert parzen_sigma(samples, torch.randn(300, 1, generator=g), candidates) == 0.2
+    assert parzen_sigma(samples, samples, candidates) == 0.01  # 자기 자신에게는 좁을수록 좋습니다
+
+
+def test_mode_coverage_counts_by_hand():
+    modes = torch.tensor([[0.0, 0.0], [5.0, 0.0], [0.0, 5.0]])
+    near = torch.tensor([[0.1, 0.0]]).repeat(12, 1)
+    few = torch.tensor([[5.0, 0.2]]).repeat(9, 1)
+    lost = torch.tensor([[0.0, 4.0]]).repeat(19, 1)  # 가깝지만 반지름 밖
+    found = mode_coverage(torch.cat([near, few, lost]), modes, 0.5)
+    assert found.covered == 1 and found.counts.tolist() == [12, 9, 0]
+    assert found.share == pytest.approx(21 / 40)
+    assert mode_coverage(torch.cat([near, few]), modes, 0.5, least=9).covered == 2
+    # 두 봉우리의 원이 겹쳐도 표본은 가까운 쪽에 한 번만 셉니다
+    assert mode_coverage(near, modes, 100.0).counts.tolist() == [12, 0, 0]
+    with pytest.raises(ValueError, match="반지름"):
+        mode_coverage(near, modes, 0.0)
+
+
+def test_sharpness_of_flat_sloped_and_checkered_pictures():
+    row = torch.arange(6.0).expand(1, 6, 6)
+    assert sharpness(torch.ones(2, 6, 6)) == 0 and sharpness(row) == pytest.approx(0, abs=1e-12)
+    checkers = (torch.arange(6)[:, None] + torch.arange(6)) % 2
+    assert sharpness(checkers[None].float()) == pytest.approx(1)
+    noisy = torch.rand(50, 8, 8, generator=torch.Generator().manual_seed(0))
+    blurred = torch.nn.functional.avg_pool2d(noisy[:, None], 3, 1, 1)[:, 0]
+    assert sharpness(blurred) < 0.2 * sharpness(noisy)
+    with pytest.raises(ValueError, match="3×3"):
+        sharpness(torch.zeros(4, 2, 2))
+
+
+def test_coverage_falls_with_a_missing_mode():
+    g = torch.Generator().manual_seed(0)
+    modes = torch.tensor([[0.0, 0.0], [10.0, 0.0]])
+    real = torch.randn(400, 2, generator=g) + modes.repeat_interleave(200, 0)
+    both = torch.randn(400, 2, generator=g) + modes.repeat_interleave(200, 0)
+    one = torch.randn(400, 2, generator=g)
+    assert coverage(real, both) > 0.9 and coverage(real, one) == pytest.approx(0.5, abs=0.06)
+    assert coverage(real, real + 100) == 0 and coverage(real, real) == 1
+    with pytest.raises(ValueError, match="보다 많아야"):
+        coverage(real[:5], both)

@@ -8,10 +8,18 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from course_lib.recipes import autoregressive, flows, pixel_cnn, pixel_rnn, vae
+from course_lib.recipes import (
+    autoregressive,
+    classifiers,
+    flows,
+    gan,
+    pixel_cnn,
+    pixel_rnn,
+    vae,
+)
 from course_lib.recipes.results import DATA, save_result
 
-CHAPTERS = (autoregressive, pixel_rnn, pixel_cnn, vae, flows)
+CHAPTERS = (autoregressive, pixel_rnn, pixel_cnn, vae, classifiers, gan, flows)
 RESULT_FILES: dict[str, tuple[Callable[[Sequence[int]], dict], Sequence[int]]] = {}
 CHECKPOINTS: dict[str, Callable[[str], dict]] = {}
 for chapter in CHAPTERS:

@@ -88,7 +88,9 @@ class Completer:
         self.lock, self.seed = threading.RLock(), 0
         wide = {"description_width": "auto"}
         names = [(f"그림 {k + 1}", k) for k in range(len(images))]
-        self.mode = widgets.ToggleButtons(options=[ERASE, DRAW], value=ERASE)
+        self.mode = widgets.ToggleButtons(
+            options=[ERASE, DRAW], value=ERASE, style={"button_width": "auto"}
+        )
         self.which = widgets.Dropdown(options=names, value=0, description="그림", style=wide)
         self.rows = widgets.IntSlider(self.height // 2, 0, self.height, description="남길 줄",
                                       style=wide)  # fmt: skip
@@ -102,7 +104,7 @@ class Completer:
         self.picture = widgets.Image(
             format="png", layout=widgets.Layout(width="100%", max_width="780px")
         )
-        choices = [self.which, self.rows] + ([self.label] if model.classes else [])
+        choices = [self.which, *([self.label] if model.classes else []), self.rows]
         side = widgets.VBox([*choices, self.again], layout=widgets.Layout(max_width="320px"))
         row = widgets.Layout(flex_flow="row wrap", grid_gap="8px 16px")
         self.box = widgets.VBox(

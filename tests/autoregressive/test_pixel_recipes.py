@@ -71,3 +71,12 @@ def test_pp_recipe_in_miniature(small_mnist, monkeypatch):
         bits = -model.eval().log_prob(x).mean() / (784 * math.log(2))
     assert card["metric"]["bits_per_dim_10000"] == pytest.approx(float(bits), rel=1e-5)
     assert 7.5 < card["metric"]["bits_per_dim_10000"] < 12  # 균등한 화소는 8비트입니다
+
+
+def test_committed_benchmark_meets_its_goals():
+    values = results.load_result("benchmark_pixelcnn")["values"]
+    assert values["rounds"] >= 10 and values["work"]["shape"] == [1, 28, 28]
+    train, sample = values["train"], values["sample"]
+    assert train["Gated PixelCNN"]["median_ms"] <= 3.6 * train["PixelCNN"]["median_ms"]
+    assert sample["naive_s_extrapolated"] >= 10 * sample["cached_s"]
+    assert sample["same_samples_float64"] is True
