@@ -8,6 +8,7 @@ import torch
 
 from course_lib import checkpoints
 from course_lib.autoregressive.gated_pixel_cnn import GatedPixelCNN
+from course_lib.autoregressive.pixel_cnn import PixelCNN
 from course_lib.autoregressive.pixel_cnn_pp import PixelCNNPP
 from course_lib.datasets import mnist
 from course_lib.recipes import pixel_cnn, results
@@ -53,6 +54,20 @@ def test_gated_recipe_in_miniature(small_mnist, monkeypatch):
     marginal = -float((joint.logsumexp(0) - torch.tensor(10.0).double().log()).mean())
     assert metric["nll_2000"] == pytest.approx(marginal, rel=1e-6)
     assert 300 < metric["nll_2000"] < 800  # 무작위 화소: 784 log 2 = 543 nats 근처
+
+
+def test_plain_recipe_in_miniature(small_mnist, monkeypatch):
+    settings = {"model": {"width": 4, "layers": 2}, "epochs": 1, "lr": 1e-3}
+    monkeypatch.setattr(pixel_cnn, "PLAIN", settings)
+    monkeypatch.setattr(pixel_cnn, "WARMUP", 1)
+    card = pixel_cnn.plain_pixelcnn("pixel_cnn")
+    model = PixelCNN((1, 28, 28), 2, **settings["model"])
+    checkpoints.load_checkpoint("pixel_cnn", model)
+    with torch.no_grad():
+        nll = -model.eval().log_prob(mnist.binarised_test()[:, None]).double()
+    assert card["metric"]["nll_10000"] == pytest.approx(float(nll.mean()), rel=1e-6)
+    error = float(nll.std() / len(nll) ** 0.5)
+    assert card["metric"]["nll_standard_error"] == pytest.approx(error, rel=1e-4)
 
 
 def test_pp_recipe_in_miniature(small_mnist, monkeypatch):
