@@ -60,7 +60,7 @@ for _ in fit(vae, lambda m, x: -m.elbo(x).mean(), lambda g: digits[:100].bernoul
     pass
 mnist = ConvVAE(16).eval()
 load_checkpoint("vae_conv_16d", mnist)
-walk = [[z / 20] + [0.0] * 15 for z in range(-60, 61)]
+walk = [[0.0] * 2 + [z / 20] + [0.0] * 13 for z in range(-60, 61)]  # 꺼지지 않은 차원
 digit = [picture(decoded(mnist, z, (28, 28))) for z in walk]
 small = Image(format="png", value=digit[60], layout=Layout(width="280px"))
 bare = FloatSlider(0.0, min=-3.0, max=3.0, step=0.05)
@@ -76,7 +76,7 @@ WIDGETS = [
     ("flow 변형", "warp", "맨 슬라이더(변형 그림)"),
     ("flow 변형 재생기", "display(HTML(warp.html))", None),
     ("맨 슬라이더(숫자 그림)", "display(VBox([bare, small]))", None),
-    ("잠재 공간", "latent_traversal(mnist, shape=(28, 28))", "맨 슬라이더(숫자 그림)"),
+    ("잠재 공간", "latent_traversal(mnist, shape=(28, 28), dims=range(2, 10))", "맨 슬라이더(숫자 그림)"),
     ("잠재 공간 재생기", "display(HTML(latent_traversal(vae, shape=(8, 8)).html))", None),
 ]
 NAMES = [name for name, _, _ in WIDGETS]
