@@ -1,5 +1,6 @@
 """조리법: 결과 파일의 모양, 이어 하기, 이름을 모를 때의 안내."""
 
+import json
 import math
 
 import pytest
@@ -156,3 +157,15 @@ def test_committed_benchmark_of_realnvp_is_within_a_tenth_of_freia():
     sizes = {name: row["parameters"] for name, row in rows.items()}
     assert all(size == 83456 for name, size in sizes.items() if name != "course_lib")
     assert sizes["course_lib"] == 83456 + 8 * 32  # 결합층마다 α의 상한 32개가 더 있습니다
+
+
+def test_committed_banana_says_what_notebook_12_says():
+    gap = recipes.load_result("banana_layers")["values"]["gap"]
+    assert len(gap["6층"]) == 6 and sum(v > 1.7 for v in gap["6층"]) == 2
+    assert min(gap["6층"]) < 0.25 and min(gap["2층"]) > 1.7
+
+
+def test_committed_vae_is_where_notebook_06_says():
+    card = json.loads((results.DATA / "checkpoints" / "vae_conv_16d.json").read_text("utf-8"))
+    assert 86.76 < card["metric"]["nll_is5000"] <= 88  # 논문의 1층 VAE보다 나쁘고 목표 안입니다
+    assert "gap_is5000_minus_elbo_500" in card["metric"]

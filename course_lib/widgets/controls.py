@@ -48,6 +48,7 @@ def controls_view(
             knob.start, min=knob.low, max=knob.high, step=knob.step, description=name, layout=wide
         )
         slider.style.description_width = "6em"
+        slider.readout_format = ".0f" if float(knob.step).is_integer() else ".2f"
         slider.observe(redraw, "value")
         sliders[name] = slider
 
