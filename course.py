@@ -521,7 +521,8 @@ def test_stages(quick, extra):
     else:
         say("notebooks/에 노트북이 하나도 없어 nbval을 건너뜁니다.")
     if has_browser_tests():
-        stages.append(("브라우저", pytest + ["-m", "browser", "tests"], {}))
+        workers = ["-n", "2", "--dist", "worksteal"]  # 일꾼마다 JupyterLab과 Chromium이 하나씩 있습니다
+        stages.append(("브라우저", pytest + workers + ["-m", "browser", "tests"], {}))
     return stages
 
 
