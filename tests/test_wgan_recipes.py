@@ -1,0 +1,49 @@
+"""09장의 조리법: 작은 설정으로 끝까지 돌고, 공정하며, 커밋한 결과가 본문의 말과 맞습니다."""
+
+import pytest
+import torch
+
+from course_lib import recipes
+from course_lib.gan.wgan_gp import conv_wgan_gp
+from course_lib.recipes import __main__ as command
+from course_lib.recipes import results, wgan
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "DATA", tmp_path)
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(results, "UNFINISHED", tmp_path / "cache")
+    return tmp_path
+
+
+def test_the_curves_recipe_in_miniature(folders, monkeypatch):
+    tiny = {"steps": 6, "first": 2, "every": 2, "points": 20, "batch": 8, "hidden": [8]}
+    monkeypatch.setattr(wgan, "FOLLOWS", wgan.FOLLOWS | tiny)
+    assert command.main(["critic_follows", "--seeds", "4", "5"]) == 0
+    values = recipes.load_result("critic_follows", folders / "results")["values"]
+    assert tuple(values["rank_correlation"]) == wgan.METHODS == tuple(values["curves"])
+    for method in wgan.METHODS:
+        assert len(values["rank_correlation"][method]) == len(values["last_distance"][method]) == 2
+        curve = values["curves"][method]
+        assert curve["step"] == [2, 4, 6] and all(w > 0 for w in curve["distance"])
+
+
+def test_the_gan_value_lies_below_zero_and_the_clipped_estimate_is_small(folders, monkeypatch):
+    tiny = {"steps": 4, "first": 4, "every": 4, "points": 50, "batch": 8, "hidden": [8]}
+    monkeypatch.setattr(wgan, "FOLLOWS", wgan.FOLLOWS | tiny)
+    key = {"seed": 0, "settings": {}, "code": ""}
+    value = {m: wgan._follow(key | {"method": m})["value"][0] for m in wgan.METHODS}
+    assert value["GAN"] < 0 and abs(value["WGAN"]) < 1
+
+
+def test_the_mnist_recipe_runs_and_its_state_resumes(monkeypatch, tmp_path):
+    monkeypatch.setattr(wgan, "MNIST", wgan.MNIST | {"steps": 2, "batch": 4, "width": 4})
+    images = torch.randint(0, 256, (12, 28, 28), dtype=torch.uint8)
+    training, gan = wgan._mnist_training(images, tmp_path / "state.safetensors")
+    records = list(training)
+    assert len(records) == 2 and gan.sample(2).shape == (2, 1, 28, 28)
+    again, other = wgan._mnist_training(images, tmp_path / "state.safetensors")
+    assert list(again) == []
+    assert all(torch.equal(a, b) for a, b in zip(gan.parameters(), other.parameters(), strict=True))
+    assert sum(p.numel() for p in conv_wgan_gp(width=32).parameters()) < 2_000_000
