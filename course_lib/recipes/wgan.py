@@ -16,16 +16,15 @@ FOLLOWS = {
     "latent_dim": 2,
     "hidden": [64, 64],
     "batch": 128,
-    "steps": 1500,
-    "n_critic": 5,
     "first": 100,
-    "every": 50,
     "points": 500,
-    "GAN": {"lr": 1e-3},
-    "WGAN": {"lr": 5e-4, "c": 0.1},
-    "WGAN-GP": {"lr": 1e-3, "betas": [0.0, 0.9], "penalty": 10.0},
+    "GAN": {"steps": 1500, "n_critic": 1, "lr": 1e-3},
+    "WGAN": {"steps": 800, "n_critic": 10, "lr": 5e-4, "c": 0.1},
+    "WGAN-GP": {"steps": 800, "n_critic": 10, "lr": [2e-3, 5e-4], "betas": [0.0, 0.9]},
+    "WGAN-GP, 빠른 생성자": {"steps": 1500, "n_critic": 5, "lr": 1e-3, "betas": [0.0, 0.9]},
 }
-METHODS = ("GAN", "WGAN", "WGAN-GP")
+METHODS = ("GAN", "WGAN", "WGAN-GP", "WGAN-GP, 빠른 생성자")
+MEASURED = 28  # 학습 한 번에 재는 횟수
 MNIST = {
     "steps": 10_000,
     "batch": 64,
@@ -39,11 +38,12 @@ MNIST = {
 
 
 def critic_follows(seeds: Sequence[int]) -> dict:
-    """9장: 학습 도중 비평자의 값이 실제 W₁을 따라가는가. 순위상관을 GAN, WGAN, WGAN-GP에서 여러 시드로 잽니다.
+    """9장: 학습 도중 비평자의 값이 실제 W₁을 따라가는가. 방법과 시드마다 순위상관을 잽니다.
 
-    신경망, 배치, 단계 수, 한 단계에 판별자(비평자)를 고치는 횟수가 같습니다. 100단계부터 50단계마다 새로 뽑은 진짜와 가짜
-    500개씩으로 값과 W₁(짝짓기)을 잽니다. GAN의 값은 V = E log D + E log(1 − D)이며, 최선의 D에서는 −log 4 + 2·JSD라
-    거리와 함께 줄어야 합니다. 학습률은 시드 0과 1에서 골랐으므로 기본 시드에서는 그 둘을 뺐습니다.
+    신경망, 배치, 데이터가 같고, 학습률과 판별자(비평자)의 걸음 수는 방법마다 잘 배우는 것을 골랐습니다(GAN은 한 걸음씩,
+    나머지는 열 걸음씩). 100단계 뒤부터 고른 간격으로 28번, 새로 뽑은 진짜와 가짜 500개씩으로 값과 W₁(짝짓기)을 잽니다.
+    GAN의 값은 V = E log D + E log(1 − D)이며, 최선의 D에서는 −log 4 + 2·JSD라 거리와 함께 줄어야 합니다. 마지막 줄은
+    비평자의 걸음이 적고 생성자의 학습률이 큰 WGAN-GP입니다. 설정은 시드 0–7에서 골랐으므로 기본 시드에서는 뺐습니다.
     """
     keys = [
         {
@@ -91,21 +91,21 @@ def _follow(key: dict) -> dict:
     def batches(generator):
         return ring.sample(FOLLOWS["batch"], generator)
 
-    common = {"steps": FOLLOWS["steps"], "seed": key["seed"]}
+    own = {name: tuple(v) if isinstance(v, list) else v for name, v in own.items()}
+    own["seed"] = key["seed"]
     if key["method"] == "GAN":
-        loss = losses.non_saturating
-        training = fit_gan(
-            gan, *players(loss), batches, lr=own["lr"], d_steps=FOLLOWS["n_critic"], **common
-        )
+        own["d_steps"] = own.pop("n_critic")
+        training = fit_gan(gan, *players(losses.non_saturating), batches, **own)
     else:
-        fit = {"WGAN": fit_wgan, "WGAN-GP": fit_wgan_gp}[key["method"]]
-        training = fit(gan, batches, n_critic=FOLLOWS["n_critic"], **own, **common)
+        fit = fit_wgan if key["method"] == "WGAN" else fit_wgan_gp
+        training = fit(gan, batches, **own)
 
+    every = (own["steps"] - FOLLOWS["first"]) // MEASURED
     fresh = torch.Generator().manual_seed(10**6)
     rows: dict = {"step": [], "value": [], "distance": []}
     for metrics in training:
         step = metrics["step"]
-        if step < FOLLOWS["first"] or step % FOLLOWS["every"]:
+        if step <= FOLLOWS["first"] or (step - FOLLOWS["first"]) % every:
             continue
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(step)
@@ -179,5 +179,5 @@ def measure_wgan_gp(gan) -> dict[str, float]:
     return judge_mnist(pixels) | {"modes": int((share >= MNIST["least_share"]).sum())}
 
 
-RESULT_FILES = {"critic_follows": (critic_follows, range(2, 8))}
+RESULT_FILES = {"critic_follows": (critic_follows, range(8, 14))}
 CHECKPOINTS = {"wgan_gp": wgan_gp}
