@@ -155,7 +155,7 @@ def critic_landscape(runs: Mapping[str, Sequence[Shot]], real: Tensor) -> TriVie
         LandscapeStage(background, 72),
         threading.Lock(),
     )
-    picks = np.linspace(0, count - 1, min(count, 9)).round().astype(int)
+    picks = np.linspace(0, count - 1, min(count, 8)).round().astype(int)
     frames = {}
     for name, shots in runs.items():
         small.load(name, shots)

@@ -172,6 +172,6 @@ def distance_explorer() -> TriView:
     for pair in PAIRS:
         small = DistanceStage(pair, 56)
         frames[pair] = [small.draw(int(t), level=9) for t in ticks]
-    labels = [f"θ = {THETAS[t]:.1f}".replace("-", "−") for t in ticks]
+    labels = [f"θ = {THETAS[t]:.2f}".replace("-", "−") for t in ticks]
     html = player(frames, labels, alt="두 분포와 그 사이의 KL, JSD, W₁", start=5)
     return TriView(box, html, frames[next(iter(PAIRS))][5], "두 분포를 떼어 놓기")

@@ -18,7 +18,7 @@ def test_distance_player_moves_on_a_phone(page, tmp_path):  # noqa: F811
     for value in (0, 4, 8):
         move(page, value)
         seen.add(pixels(page, "img"))
-    assert "θ = 3.0" in page.locator("body").inner_text()
+    assert "θ = 3.00" in page.locator("body").inner_text()
     page.get_by_role("combobox").select_option(str(list(PAIRS).index("정규분포 둘")))
     seen.add(pixels(page, "img"))
     assert len(seen) == 4
