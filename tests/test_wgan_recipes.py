@@ -1,5 +1,7 @@
 """09장의 조리법: 작은 설정으로 끝까지 돌고, 공정하며, 커밋한 결과가 본문의 말과 맞습니다."""
 
+import json
+
 import pytest
 import torch
 
@@ -58,3 +60,16 @@ def test_the_mnist_recipe_runs_and_its_state_resumes(monkeypatch, tmp_path):
     assert list(again) == []
     assert all(torch.equal(a, b) for a, b in zip(gan.parameters(), other.parameters(), strict=True))
     assert sum(p.numel() for p in conv_wgan_gp(width=32).parameters()) < 2_000_000
+
+
+def test_the_committed_result_says_what_the_notebook_says():
+    result = recipes.load_result("critic_follows")
+    values, seeds = result["values"], result["card"]["seeds"]
+    assert seeds == list(wgan.RESULT_FILES["critic_follows"][1]) and len(seeds) == 6
+    assert values["settings"] == json.loads(json.dumps(wgan.FOLLOWS))
+    median, last = values["median"], values["last_distance"]
+    assert abs(median["GAN"]) < 0.2 and median["WGAN"] > 0.7 and median["WGAN-GP"] > 0.7
+    assert median["WGAN-GP, 빠른 생성자"] < 0.5
+    ranks = values["rank_correlation"]["GAN"]
+    assert min(ranks) < 0 < max(ranks)  # 시드마다 부호가 다릅니다
+    assert sum(w < 0.4 for w in last["GAN"]) == 5 and all(w < 0.4 for w in last["WGAN-GP"])
