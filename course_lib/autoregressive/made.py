@@ -89,6 +89,7 @@ class MaskedMLP(nn.Module):
         )
         self.context = nn.Linear(context, hidden[0], bias=False) if context else None
         self.activation = activation()
+        MaskedMLP._rebuild(self)
         self.register_load_state_dict_post_hook(MaskedMLP._rebuild)
 
     def forward(self, x: Tensor, k: int = 0, context: Tensor | None = None) -> Tensor:
@@ -105,7 +106,8 @@ class MaskedMLP(nn.Module):
         out = self.layers[-1](h, k)
         if self.direct is not None:
             out = out + self.direct(x, k)
-        return out.unflatten(-1, (self.dim, self.outputs))  # (B, D·outputs) → (B, D, outputs)
+        # 같은 종류의 출력끼리 이어 두어야 μ와 α로 가른 것이 띄엄띄엄하지 않습니다: (B, outputs·D) → (B, D, outputs)
+        return out.unflatten(-1, (self.outputs, self.dim)).transpose(-1, -2)
 
     def _masks(self) -> list[Tensor]:
         """층마다의 마스크 (K, out, in)."""
@@ -114,19 +116,21 @@ class MaskedMLP(nn.Module):
             above = getattr(self, f"degrees{level}")
             masks.append(above[:, :, None] >= below[:, None, :])
             below = above
-        rank = (self.order + 1).repeat_interleave(self.outputs, 1)  # 출력의 순번, (K, D·outputs)
+        rank = (self.order + 1).repeat(1, self.outputs)  # 출력의 순번, (K, outputs·D)
         return [*masks, rank[:, :, None] > below[:, None, :]]
 
     def _direct_mask(self) -> Tensor:
-        rank = self.order.repeat_interleave(self.outputs, 1)
+        rank = self.order.repeat(1, self.outputs)
         return rank[:, :, None] > self.order[:, None, :]
 
     @staticmethod
-    def _rebuild(module: "MaskedMLP", _) -> None:
-        for layer, mask in zip(module.layers, module._masks()):
-            layer.masks = mask
+    def _rebuild(module: "MaskedMLP", _=None) -> None:
+        """번호에서 마스크를 만듭니다. 한 벌뿐이면 실수로 둡니다(곱할 때마다 바꾸지 않으므로 빠릅니다)."""
+        pairs = list(zip(module.layers, module._masks(), strict=True))
         if module.direct is not None:
-            module.direct.masks = module._direct_mask()
+            pairs.append((module.direct, module._direct_mask()))
+        for layer, mask in pairs:
+            layer.masks = mask.to(layer.weight.dtype) if len(mask) == 1 else mask
 
 
 class MADE(DensityModel):

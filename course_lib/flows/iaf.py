@@ -11,7 +11,7 @@ MAF의 식과 x, z의 자리만 다릅니다. MAF 층의 ``inverse``를 α' = �
 ``forward``가 됩니다(시험이 확인합니다). 뒤집을 수 있어야 하는 것은 신경망이 아니라 z_i에 대한 아핀 변환입니다.
 
 자기 표본의 밀도는 z를 기억하고 있으면 공짜입니다: ``rsample_and_log_prob``. 남이 준 x라면 D걸음이 듭니다.
-α는 MAF와 같이 5 tanh(α/5)로 제한합니다. VAE의 사후분포로 쓰는 논문의 문 꼴(σ = sigmoid)은 ``vae/iaf_posterior.py``에 있습니다.
+α는 MAF와 같이 [−5, 5]로 자릅니다. VAE의 사후분포로 쓰는 논문의 문 꼴(σ = sigmoid)은 ``vae/iaf_posterior.py``에 있습니다.
 """
 
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ class IAFLayer(Flow):
         self.net = MaskedMLP(dim, hidden, 2, order=order, degrees="even", activation=activation)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        mu, alpha = self.net(z).unbind(-1)
+        mu, alpha = self.net(z).mT.unbind(1)  # (B, D, 2)의 두 판
         alpha = bounded(alpha)
         return alpha.exp() * z + mu, alpha.sum(1)
 

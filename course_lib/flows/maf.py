@@ -12,7 +12,7 @@ NIPS 2017, arXiv 1705.07057.
 α는 분산이 아니라 **표준편차의 로그**입니다. μ와 α는 MADE 한 번으로 모두 구하고, 층마다 변수의 순서를 뒤집습니다.
 
 논문과 다른 점
-- α를 5 tanh(α/5)로 (−5, 5) 안에 둡니다. 한 층이 e⁵ ≈ 148배보다 크게 늘이거나 줄이지 못하게 하는 안전장치입니다.
+- α를 [−5, 5]로 자릅니다. 한 층이 e⁵ ≈ 148배보다 크게 늘이거나 줄이지 못하게 하는 안전장치입니다.
   없으면 바나나처럼 값이 큰 데이터에서 첫 단계부터 exp가 넘치기도 합니다.
 - 은닉 뉴런의 번호를 1..D−1에 고르게 둡니다(논문의 코드는 차례로 되풀이). 좁은 층에서 빠지는 번호가 없습니다.
 - 배치 정규화는 기본으로 끕니다(``batch_norm=True``로 켭니다). 작은 배치에서는 학습을 흔들기 때문입니다.
@@ -35,8 +35,8 @@ LIMIT = 5.0
 
 
 def bounded(alpha: Tensor) -> Tensor:
-    """α ↦ 5 tanh(α/5): 0 가까이에서는 그대로이고 ±5를 넘지 않습니다."""
-    return LIMIT * (alpha / LIMIT).tanh()
+    """α를 [−5, 5]로 자릅니다."""
+    return alpha.clamp(-LIMIT, LIMIT)
 
 
 def solve_in_order(
@@ -76,8 +76,9 @@ def _solve_incrementally(net: MaskedMLP, given: Tensor, update, context) -> Tens
         layers.append((weight, bias, given.new_empty(len(rows), len(given)), ready))
         columns = rows
     last = net.layers[-1]
-    weight = (last.weight * last.masks[0]).unflatten(0, (net.dim, 2))[position][..., columns]
-    bias = last.bias.unflatten(0, (net.dim, 2))[position, :, None]
+    weight = (last.weight * last.masks[0]).unflatten(0, (2, net.dim))[:, position][..., columns]
+    weight = weight.transpose(0, 1).contiguous()  # (D, 2, H)
+    bias = last.bias.unflatten(0, (2, net.dim)).T[position, :, None]
     given, v = given.T[position], given.new_empty(net.dim, len(given))
     for rank in range(net.dim):
         below, seen = v, rank  # 이번 걸음까지 정해진 아래층의 뉴런 수
@@ -106,7 +107,7 @@ class MAFLayer(Flow):
         return x, bounded(self.net(x)[..., 1]).sum(1)
 
     def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        mu, alpha = self.net(x).unbind(-1)
+        mu, alpha = self.net(x).mT.unbind(1)  # (B, D, 2)의 두 판
         alpha = bounded(alpha)
         return (x - mu) * (-alpha).exp(), -alpha.sum(1)
 
@@ -152,6 +153,7 @@ class MAF(FlowModel):
     batch_norm           층 사이에 배치 정규화를 둡니다(논문의 기본 설정)
     base                 기저분포(``standard_normal``)
     preprocess           데이터 쪽에 덧붙일 Flow. 화소라면 units.LogitPreprocess
+    dropout              은닉층의 dropout(논문은 쓰지 않고 가중치 감쇠와 조기 종료를 씁니다)
 
     비용: 밀도는 층마다 신경망 1번. 표본은 층마다 D걸음이지만 곱셈은 모두 더해 신경망 1번만큼입니다.
     """
@@ -164,8 +166,11 @@ class MAF(FlowModel):
         batch_norm: bool = False,
         base=standard_normal,
         preprocess: Flow | None = None,
-        activation: type[nn.Module] = nn.ReLU,
+        dropout: float = 0.0,
     ):
+        def activation():
+            return nn.Sequential(nn.ReLU(), nn.Dropout(dropout)) if dropout else nn.ReLU()
+
         flow = masked_stack(
             dim, layers, lambda order: MAFLayer(dim, hidden, order, activation), batch_norm
         )
@@ -201,7 +206,7 @@ class MADEMoG(DensityModel):
         self.net = MaskedMLP(dim, hidden, 3 * components, order=order, degrees="even")
         with torch.no_grad():  # 성분의 평균을 [−1.5, 1.5]에 펼쳐 두어야 서로 다른 봉우리를 맡습니다
             spread = torch.linspace(-1.5, 1.5, components) if components > 1 else torch.zeros(1)
-            self.net.layers[-1].bias.view(dim, 3, components)[:, 1] += spread
+            self.net.layers[-1].bias.view(3, components, dim)[1] += spread[:, None]
 
     def conditionals(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """log π, μ, α. 저마다 ``(B, D, K)``"""

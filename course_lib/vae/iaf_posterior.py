@@ -35,7 +35,7 @@ class IAFStep(nn.Module):
         super().__init__()
         self.net = MaskedMLP(dim, (hidden,), 2, order=order, degrees="even", context=context)
         with torch.no_grad():
-            self.net.layers[-1].bias.view(dim, 2)[:, 1] += 1.5
+            self.net.layers[-1].bias.view(2, dim)[1] += 1.5
 
     def forward(self, z: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         m, s = self.net(z, context=h).unbind(-1)

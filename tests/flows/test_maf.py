@@ -164,9 +164,7 @@ def test_the_gaussian_autoregressive_model_is_a_one_layer_maf():
             mine.load_state_dict(theirs.state_dict())
         for name in ("weight", "bias"):  # 출력 (로짓, μ, α) 가운데 뒤의 둘
             last = getattr(model.net.layers[-1], name)
-            getattr(layer.net.layers[-1], name).copy_(
-                last.unflatten(0, (5, 3))[:, 1:].flatten(0, 1)
-            )
+            getattr(layer.net.layers[-1], name).copy_(last.unflatten(0, (3, 5))[1:].flatten(0, 1))
     x = torch.randn(7, 5, dtype=torch.float64)
     assert torch.allclose(model.log_prob(x), flow.log_prob(x))
     with torch.no_grad():
