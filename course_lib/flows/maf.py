@@ -133,6 +133,11 @@ class BatchNorm(BatchNormFlow):
         return z * self.gamma.exp() + self.beta, log_det + self.gamma.sum()
 
 
+def relu_with(dropout: float) -> Callable[[], nn.Module]:
+    """은닉층의 활성화 함수를 만드는 함수: ReLU, dropout이 있으면 그 뒤에 dropout"""
+    return lambda: nn.Sequential(nn.ReLU(), nn.Dropout(dropout)) if dropout else nn.ReLU()
+
+
 def masked_stack(dim: int, layers: int, build: Callable, batch_norm: bool = False) -> Compose:
     """x 쪽부터 자연 순서, 뒤집은 순서를 번갈아 쌓습니다. build(순번)이 한 층을 만듭니다."""
     if dim < 2 or layers < 1:
@@ -168,9 +173,7 @@ class MAF(FlowModel):
         preprocess: Flow | None = None,
         dropout: float = 0.0,
     ):
-        def activation():
-            return nn.Sequential(nn.ReLU(), nn.Dropout(dropout)) if dropout else nn.ReLU()
-
+        activation = relu_with(dropout)
         flow = masked_stack(
             dim, layers, lambda order: MAFLayer(dim, hidden, order, activation), batch_norm
         )
@@ -200,10 +203,20 @@ class MADEMoG(DensityModel):
     비용: 밀도는 신경망 1번, 표본은 D번. ``sample(n, noise=z)``는 K = 1일 때 잡음 z ``(n, D)``를 그대로 씁니다.
     """
 
-    def __init__(self, dim: int, components: int = 10, hidden=(64, 64), order="natural"):
+    def __init__(
+        self,
+        dim: int,
+        components: int = 10,
+        hidden=(64, 64),
+        order="natural",
+        preprocess: Flow | None = None,
+        dropout: float = 0.0,
+    ):
         super().__init__()
         self.event_shape, self.components = torch.Size([dim]), components
-        self.net = MaskedMLP(dim, hidden, 3 * components, order=order, degrees="even")
+        options = {"order": order, "degrees": "even", "activation": relu_with(dropout)}
+        self.net = MaskedMLP(dim, hidden, 3 * components, **options)
+        self.preprocess = preprocess
         with torch.no_grad():  # 성분의 평균을 [−1.5, 1.5]에 펼쳐 두어야 서로 다른 봉우리를 맡습니다
             spread = torch.linspace(-1.5, 1.5, components) if components > 1 else torch.zeros(1)
             self.net.layers[-1].bias.view(3, components, dim)[1] += spread[:, None]
@@ -216,10 +229,13 @@ class MADEMoG(DensityModel):
     def log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         refuse_condition(y)
         check_batch(x, self.event_shape)
+        log_det = 0.0
+        if self.preprocess is not None:
+            x, log_det = self.preprocess.inverse(x)
         log_weight, mu, alpha = self.conditionals(x)
         u = (x[..., None] - mu) * (-alpha).exp()
         log_normal = -0.5 * u.square() - alpha - 0.5 * LOG_2PI
-        return (log_weight + log_normal).logsumexp(-1).sum(1)
+        return (log_weight + log_normal).logsumexp(-1).sum(1) + log_det
 
     @torch.no_grad()
     def sample(self, n: int, y: Tensor | None = None, noise: Tensor | None = None) -> Tensor:
@@ -232,7 +248,7 @@ class MADEMoG(DensityModel):
             log_weight, mu, alpha = (t[:, i] for t in self.conditionals(x))  # (n, K)
             k = log_weight.exp().multinomial(1)
             x[:, i] = alpha.gather(1, k)[:, 0].exp() * noise[:, i] + mu.gather(1, k)[:, 0]
-        return x
+        return x if self.preprocess is None else self.preprocess(x)[0]
 
 
 class MAFMoG(MAF):
