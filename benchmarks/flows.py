@@ -3,7 +3,7 @@
     pip install --no-deps -r benchmarks/requirements.txt
     python benchmarks/flows.py                # data/results/benchmark_flows.json
 
-재는 일: RealNVP, 아핀 결합층 8개, 은닉 2×64, D = 64, 배치 256.
+재는 일: RealNVP(아핀 결합층 8개)와 MAF(MADE 5개, 층마다 순서를 뒤집음), 은닉 2×64, D = 64, 배치 256.
 학습 한 단계(zero_grad, −log p의 평균, backward, Adam)와 표본 추출(256개)입니다.
 모두 한 프로세스 안에서 번갈아 가며 한 번씩 부르고, 부를 때마다 따로 잽니다.
 optimizer는 모두 같은 Adam(fused)이므로 차이는 모델에서만 납니다. 다른 일이 코어를 나눠 쓰는 기계에서는
@@ -29,11 +29,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
+from course_lib.flows.maf import MAF  # noqa: E402
 from course_lib.flows.realnvp import RealNVP  # noqa: E402
 from course_lib.recipes import save_result  # noqa: E402
 
 PEERS = ["FrEIA", "zuko", "nflows", "normflows", "pyro-ppl"]
-COUPLINGS, HIDDEN, DIM, BATCH = 8, (64, 64), 64, 256
+COUPLINGS, MADES, HIDDEN, DIM, BATCH = 8, 5, (64, 64), 64, 256
 
 
 def mlp(dim_in: int, dim_out: int) -> nn.Sequential:
@@ -146,7 +147,71 @@ def freia_one_sided():
     return _freia(append)
 
 
-# 종류 → 이름 → 만드는 함수. 다른 flow(MAF 등)를 견주려면 여기에 종류를 더합니다.
+def our_maf():
+    model = MAF(DIM, MADES, HIDDEN)
+    return model, model.log_prob, model.sample
+
+
+def zuko_maf():
+    from zuko.flows import MAF as Peer
+
+    model = Peer(DIM, transforms=MADES, hidden_features=HIDDEN)
+    return model, lambda x: model().log_prob(x), lambda n: model().sample((n,))
+
+
+def nflows_maf():
+    from nflows.distributions.normal import StandardNormal
+    from nflows.flows.base import Flow
+    from nflows.transforms.autoregressive import MaskedAffineAutoregressiveTransform
+    from nflows.transforms.base import CompositeTransform
+    from nflows.transforms.permutations import ReversePermutation
+
+    layers = []
+    for _ in range(MADES):
+        layers.append(
+            MaskedAffineAutoregressiveTransform(
+                DIM, HIDDEN[0], num_blocks=len(HIDDEN), use_residual_blocks=False
+            )
+        )
+        layers.append(ReversePermutation(DIM))
+    model = Flow(CompositeTransform(layers), StandardNormal([DIM]))
+    return model, model.log_prob, model.sample
+
+
+def normflows_maf():
+    import normflows as nf
+
+    layers = []
+    for _ in range(MADES):
+        made = nf.flows.MaskedAffineAutoregressive(
+            DIM, HIDDEN[0], num_blocks=len(HIDDEN), use_residual_blocks=False
+        )
+        # 이 라이브러리의 기본 방향은 IAF이므로 뒤집어야 밀도가 한 번에 나옵니다
+        layers += [nf.flows.Reverse(made), nf.flows.Permute(DIM, mode="swap")]
+    model = nf.NormalizingFlow(nf.distributions.DiagGaussian(DIM, trainable=False), layers)
+    return model, model.log_prob, lambda n: model.sample(n)[0]
+
+
+def pyro_maf():
+    import pyro.distributions as dist
+    from pyro.distributions.transforms import Permute, affine_autoregressive
+
+    reverse = torch.arange(DIM).flip(0)
+    mades = [affine_autoregressive(DIM, list(HIDDEN)) for _ in range(MADES)]
+    transforms = []
+    for made in mades:
+        transforms += [made.inv, Permute(reverse)]  # 기본 방향은 IAF입니다
+    base = dist.Normal(torch.zeros(DIM), torch.ones(DIM)).to_event(1)
+    flow = dist.TransformedDistribution(base, transforms)
+
+    def log_prob(x):
+        flow.clear_cache()
+        return flow.log_prob(x)
+
+    return nn.ModuleList(mades), log_prob, lambda n: flow.sample((n,))
+
+
+# 종류 → 이름 → 만드는 함수. 다른 flow를 견주려면 여기에 종류를 더합니다.
 FLOWS = {
     "RealNVP": {
         "course_lib": ours,
@@ -156,6 +221,13 @@ FLOWS = {
         "nflows": nflows,
         "normflows": normflows,
         "pyro": pyro,
+    },
+    "MAF": {
+        "course_lib": our_maf,
+        "zuko": zuko_maf,
+        "nflows": nflows_maf,
+        "normflows": normflows_maf,
+        "pyro": pyro_maf,
     },
 }
 
@@ -254,7 +326,13 @@ def main() -> None:
                 "benchmark_flows",
                 {
                     "unit": "ms",
-                    "work": {"couplings": COUPLINGS, "hidden": HIDDEN, "dim": DIM, "batch": BATCH},
+                    "work": {
+                        "couplings": COUPLINGS,
+                        "mades": MADES,
+                        "hidden": HIDDEN,
+                        "dim": DIM,
+                        "batch": BATCH,
+                    },
                     "rounds": options.rounds,
                     "calls": options.calls,
                     "versions": {name: version(name) for name in PEERS},

@@ -96,6 +96,7 @@ DICHROMACY = {
 }  # fmt: skip
 COMPARED = [
     ("데이터", "NICE", "RealNVP", "MAF", "IAF", "MintNet", "Gaussianization"),
+    ("NICE", "RealNVP", "MAF", "IAF", "MADE"),
     ("PCA", "RealNVP", "VAE"),
     ("PCA", "GMM", "KDE", "AE"),
     ("PCA", "FA"),

@@ -45,6 +45,7 @@ class MaskedMLP(nn.Module):
     masks    마스크의 벌 수 K. ``forward(x, k)``가 k번째 벌을 씁니다.
     degrees  은닉 뉴런의 번호. "random"(논문) 또는 "even"(1..D−1을 고르게: 좁은 신경망에서 빠지는 번호가 없습니다)
     direct   입력에서 출력으로 바로 가는 선형층(엄격한 마스크)을 더합니다.
+    context  조건 h의 차원. 첫 은닉층에 마스크 없이 더하므로 어느 출력이나 h 전체를 봅니다(IAF 사후분포).
     seed     순서와 번호를 뽑는 시드. 전역 난수는 쓰지 않습니다.
 
     번호와 순서는 buffer이므로 체크포인트에 함께 저장되고, 읽으면 마스크를 다시 만듭니다.
@@ -62,8 +63,11 @@ class MaskedMLP(nn.Module):
         direct: bool = False,
         activation: type[nn.Module] = nn.ReLU,
         seed: int = 0,
+        context: int = 0,
     ):
         super().__init__()
+        if context and not hidden:
+            raise ValueError("context를 쓰려면 은닉층이 하나 이상 있어야 합니다.")
         if min(dim, outputs, masks, *hidden) < 1:
             raise ValueError("dim, hidden, outputs, masks는 모두 1 이상이어야 합니다.")
         if degrees not in ("random", "even"):
@@ -83,17 +87,27 @@ class MaskedMLP(nn.Module):
         self.direct = (
             MaskedLinear(dim, sizes[-1], self._direct_mask(), bias=False) if direct else None
         )
+        self.context = nn.Linear(context, hidden[0], bias=False) if context else None
         self.activation = activation()
+        MaskedMLP._rebuild(self)
         self.register_load_state_dict_post_hook(MaskedMLP._rebuild)
 
-    def forward(self, x: Tensor, k: int = 0) -> Tensor:
+    def forward(self, x: Tensor, k: int = 0, context: Tensor | None = None) -> Tensor:
+        if (context is None) != (self.context is None):
+            raise ValueError(
+                "context는 만들 때 context=차원을 준 모델에만, 그리고 반드시 넣습니다."
+            )
         h = x
-        for layer in self.layers[:-1]:
-            h = self.activation(layer(h, k))
+        for level, layer in enumerate(self.layers[:-1]):
+            h = layer(h, k)
+            if level == 0 and context is not None:
+                h = h + self.context(context)
+            h = self.activation(h)
         out = self.layers[-1](h, k)
         if self.direct is not None:
             out = out + self.direct(x, k)
-        return out.unflatten(-1, (self.dim, self.outputs))  # (B, D·outputs) → (B, D, outputs)
+        # 같은 종류의 출력끼리 이어 두어야 μ와 α로 가른 것이 띄엄띄엄하지 않습니다: (B, outputs·D) → (B, D, outputs)
+        return out.unflatten(-1, (self.outputs, self.dim)).transpose(-1, -2)
 
     def _masks(self) -> list[Tensor]:
         """층마다의 마스크 (K, out, in)."""
@@ -102,19 +116,21 @@ class MaskedMLP(nn.Module):
             above = getattr(self, f"degrees{level}")
             masks.append(above[:, :, None] >= below[:, None, :])
             below = above
-        rank = (self.order + 1).repeat_interleave(self.outputs, 1)  # 출력의 순번, (K, D·outputs)
+        rank = (self.order + 1).repeat(1, self.outputs)  # 출력의 순번, (K, outputs·D)
         return [*masks, rank[:, :, None] > below[:, None, :]]
 
     def _direct_mask(self) -> Tensor:
-        rank = self.order.repeat_interleave(self.outputs, 1)
+        rank = self.order.repeat(1, self.outputs)
         return rank[:, :, None] > self.order[:, None, :]
 
     @staticmethod
-    def _rebuild(module: "MaskedMLP", _) -> None:
-        for layer, mask in zip(module.layers, module._masks()):
-            layer.masks = mask
+    def _rebuild(module: "MaskedMLP", _=None) -> None:
+        """번호에서 마스크를 만듭니다. 한 벌뿐이면 실수로 둡니다(곱할 때마다 바꾸지 않으므로 빠릅니다)."""
+        pairs = list(zip(module.layers, module._masks(), strict=True))
         if module.direct is not None:
-            module.direct.masks = module._direct_mask()
+            pairs.append((module.direct, module._direct_mask()))
+        for layer, mask in pairs:
+            layer.masks = mask.to(layer.weight.dtype) if len(mask) == 1 else mask
 
 
 class MADE(DensityModel):

@@ -30,7 +30,6 @@ def flow_stability(seeds: Sequence[int]) -> dict:
     골랐습니다(그 네 시드는 새로운 시드가 아닙니다).
     값은 마지막 단계의 시험 NLL(2D는 nats, 숫자는 bits/dim)입니다. 가장 좋은 순간을 고르지 않습니다.
     """
-    from course_lib.datasets import TOY2D
 
     keys = [
         {
@@ -52,28 +51,22 @@ def flow_stability(seeds: Sequence[int]) -> dict:
         row["per_seed"].append(record["nll"])
         row["parameters"] = record["parameters"]
         row.setdefault("cpu_seconds", []).append(record["cpu_seconds"])
-    for data, rows in values["final"].items():
-        for row in rows.values():
-            finite = [v for v in row["per_seed"] if v is not None]
-            row["unit"] = "bits/dim" if data == "digits" else "nats"
-            row["diverged"] = len(row["per_seed"]) - len(finite)
-            row["median"] = statistics.median(finite) if finite else None
-            row["cpu_seconds"] = statistics.median(row["cpu_seconds"])
-            row["worst_minus_median"] = max(finite) - row["median"] if finite else None
-            if data in TOY2D:
-                row["entropy"] = TOY2D[data].entropy
+    _summarise(values["final"])
     values["seconds"] = sum(record["seconds"] for record in records)
     return values
 
 
 def _stability_run(key: dict) -> dict:
     from course_lib.datasets import TOY2D
+    from course_lib.flows.iaf import IAF
+    from course_lib.flows.maf import MAF, MADEMoG
     from course_lib.flows.nice import NICE
     from course_lib.flows.realnvp import RealNVP
     from course_lib.training import TrainingDiverged, fit
 
-    build = {"NICE": NICE, "RealNVP": RealNVP}[key["model"]]
-    shape = {name: STABILITY[name] for name in ("couplings", "hidden")}
+    models = {"NICE": NICE, "RealNVP": RealNVP, "MAF": MAF, "IAF": IAF, "MADE MoG": MADEMoG}
+    build = models[key["model"]]
+    shape = key.get("shape", {name: STABILITY[name] for name in ("couplings", "hidden")})
     kind = "digits" if key["data"] == "digits" else "2d"
     torch.manual_seed(key["seed"])
     if key["data"] == "digits":
@@ -121,13 +114,10 @@ def _digits_flow(build, shape) -> tuple:
     from course_lib.units import LogitPreprocess, bits_per_dim, dequantise
 
     settings = STABILITY["digits"]
-    model = build(
-        64,
-        **shape,
-        dropout=settings["dropout"],
-        first=checkerboard_mask(8, 8, 0),
-        preprocess=LogitPreprocess(settings["alpha"]),
-    )
+    options = {"dropout": settings["dropout"], "preprocess": LogitPreprocess(settings["alpha"])}
+    if "couplings" in shape:  # 결합층은 좌표를 두 묶음으로 나누므로 어느 화소가 앞인지 정합니다
+        options["first"] = checkerboard_mask(8, 8, 0)
+    model = build(64, **shape, **options)
     images = minibatches(load_digits_images("train+validation")[0], STABILITY["batch"])
     held_out = load_digits_images("test")[0]
 
@@ -143,6 +133,133 @@ def _digits_flow(build, shape) -> tuple:
         return bits_per_dim(torch.stack(log_probs).mean(), 64, LEVELS)
 
     return model, batches, test_bits
+
+
+# 매개변수의 수를 flow_stability의 RealNVP(2차원 35 312개, 64차원 83 712개)와 맞춥니다.
+ORDERED = {
+    "MAF": {"2d": {"layers": 5, "hidden": [80, 80]}, "digits": {"layers": 5, "hidden": [64, 64]}},
+    "MADE MoG": {
+        "2d": {"components": 10, "hidden": [158, 158]},
+        "digits": {"components": 5, "hidden": [76, 76]},
+    },
+    "IAF": {"2d": {"layers": 5, "hidden": [80, 80]}},
+}
+
+
+def autoregressive_flows(seeds: Sequence[int]) -> dict:
+    """14장: MAF, MADE MoG, IAF를 ``flow_stability``와 같은 단계, 학습률, 배치, 매개변수 수로 학습합니다.
+
+    설정은 모두 ``flow_stability``의 것이고 여기서 따로 고른 것은 없습니다(숫자의 dropout도 같습니다). IAF를 최대우도로
+    학습하려면 단계마다 층마다 D번 계산해야 하므로 2차원에서만 합니다.
+    """
+
+    code = code_hash("flows/maf.py", "flows/iaf.py", "autoregressive/made.py", *CODE[2:])
+    keys = [
+        {
+            "data": data,
+            "model": model,
+            "seed": seed,
+            "settings": STABILITY,
+            "shape": shapes["digits" if data == "digits" else "2d"],
+            "code": code,
+        }
+        for seed in seeds
+        for model, shapes in ORDERED.items()
+        for data in ("moons", "banana", "checkerboard", "digits")
+        if data != "digits" or "digits" in shapes
+    ]
+    records = run_each("autoregressive_flows", keys, _stability_run)
+    values: dict = {"settings": STABILITY, "shapes": ORDERED, "final": {}}
+    for record in records:
+        key = record["key"]
+        row = values["final"].setdefault(key["data"], {}).setdefault(key["model"], {"per_seed": []})
+        row["per_seed"].append(record["nll"])
+        row["parameters"] = record["parameters"]
+        row.setdefault("cpu_seconds", []).append(record["cpu_seconds"])
+    _summarise(values["final"])
+    values["seconds"] = sum(record["seconds"] for record in records)
+    return values
+
+
+def _summarise(final: dict) -> None:
+    """시드마다의 값에 중앙값, 발산한 수, 가장 나쁜 것과 중앙값의 차이를 더합니다(제자리)."""
+    from course_lib.datasets import TOY2D
+
+    for data, rows in final.items():
+        for row in rows.values():
+            finite = [v for v in row["per_seed"] if v is not None]
+            row["unit"] = "bits/dim" if data == "digits" else "nats"
+            row["diverged"] = len(row["per_seed"]) - len(finite)
+            row["median"] = statistics.median(finite) if finite else None
+            row["cpu_seconds"] = statistics.median(row["cpu_seconds"])
+            row["worst_minus_median"] = max(finite) - row["median"] if finite else None
+            if data in TOY2D:
+                row["entropy"] = TOY2D[data].entropy
+
+
+POSTERIOR = {
+    "latent_dims": [2, 4],
+    "hidden": [128],
+    "steps": {"대각": 0, "IAF": 2},
+    "ar_hidden": 64,
+    "context": 16,
+    "updates": 1200,
+    "batch": 128,
+    "lr": 3e-3,
+    "samples": 200,
+}
+
+
+def iaf_posterior(seeds: Sequence[int]) -> dict:
+    """14장: 같은 VAE에 대각 가우시안 사후분포와 IAF 사후분포를 달아 8×8 이진 숫자에서 견줍니다.
+
+    두 모델은 시드와 설정이 같고 IAF 쪽에만 걸음과 조건 h가 있습니다. 값은 시험 360장의 하한(추정량 A, 표본 200개)이며
+    설정은 검증용 287장의 시드 0, 1에서 한 번 정했습니다.
+    """
+    code = code_hash("vae/iaf_posterior.py", "vae/vae.py", "autoregressive/made.py")
+    keys = [
+        {"latent_dim": k, "posterior": name, "seed": seed, "settings": POSTERIOR, "code": code}
+        for seed in seeds
+        for k in POSTERIOR["latent_dims"]
+        for name in POSTERIOR["steps"]
+    ]
+    records = run_each("iaf_posterior", keys, _posterior_run)
+    values: dict = {"settings": POSTERIOR, "elbo": {}, "parameters": {}}
+    for record in records:
+        key = record["key"]
+        rows = values["elbo"].setdefault(str(key["latent_dim"]), {})
+        rows.setdefault(key["posterior"], []).append(round(record["elbo"], 4))
+        values["parameters"][f"{key['latent_dim']} {key['posterior']}"] = record["parameters"]
+    values["seconds"] = sum(record["seconds"] for record in records)
+    return values
+
+
+def _posterior_run(key: dict) -> dict:
+    from course_lib.datasets.digits import load_digits_images
+    from course_lib.training import fit, minibatches
+    from course_lib.vae.iaf_posterior import IAFVAE
+
+    train, test = (
+        (load_digits_images(part)[0].flatten(1) > 7).float()
+        for part in ("train+validation", "test")
+    )
+    torch.manual_seed(key["seed"])
+    vae = IAFVAE(
+        64,
+        key["latent_dim"],
+        POSTERIOR["hidden"],
+        steps=POSTERIOR["steps"][key["posterior"]],
+        ar_hidden=POSTERIOR["ar_hidden"],
+        context=POSTERIOR["context"],
+    )
+    batches = minibatches(train, POSTERIOR["batch"])
+    settings = {"steps": POSTERIOR["updates"], "lr": POSTERIOR["lr"], "warmup": 50}
+    for _ in fit(vae, lambda m, x: -m.elbo(x).mean(), batches, seed=key["seed"], **settings):
+        pass
+    torch.manual_seed(10**6)
+    with torch.no_grad():
+        elbo = float(vae.elbo(test, POSTERIOR["samples"]).mean())
+    return {"elbo": elbo, "parameters": sum(p.numel() for p in vae.parameters())}
 
 
 BANANA = {
@@ -222,5 +339,7 @@ def _banana_run(key: dict) -> dict:
 
 RESULT_FILES = {
     "flow_stability": (flow_stability, range(20)),
+    "autoregressive_flows": (autoregressive_flows, range(20)),
+    "iaf_posterior": (iaf_posterior, range(10)),
     "banana_layers": (banana_layers, range(8)),
 }

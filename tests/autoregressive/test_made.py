@@ -58,7 +58,7 @@ def test_masks_multiply_to_the_order():
     for layer in net.layers:
         paths = layer.masks[0].float() @ paths
     rank = net.order[0]
-    allowed = (rank[None, :] < rank[:, None]).repeat_interleave(2, 0)  # 출력은 (D, outputs) 순서
+    allowed = (rank[None, :] < rank[:, None]).repeat(2, 1)  # 출력은 (outputs, D) 순서
     assert torch.equal(paths > 0, allowed)
 
 
