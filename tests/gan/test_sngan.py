@@ -331,7 +331,9 @@ def test_every_weight_of_the_discriminator_is_normalised(name):
     assert weights and all(isinstance(m, sngan.SpectralNorm) for m in weights)
     assert not any(isinstance(m, nn.BatchNorm2d) for m in gan.discriminator.modules())
     bends = [m for m in gan.discriminator.modules() if isinstance(m, nn.LeakyReLU)]
-    assert bends and all(m.negative_slope == 0.1 for m in bends)  # 기울기가 1을 넘으면 립시츠가 깨집니다
+    assert bends and all(
+        m.negative_slope == 0.1 for m in bends
+    )  # 기울기가 1을 넘으면 립시츠가 깨집니다
     assert not any(isinstance(m, sngan.SpectralNorm) for m in gan.generator.modules())
     gan.eval()
     y = None if classes is None else torch.arange(6) % classes
