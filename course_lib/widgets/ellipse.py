@@ -17,7 +17,7 @@ from course_lib.widgets.frame import Palette, Stage, TriView, player
 CIRCLE = np.stack([np.cos(t := np.linspace(0, 2 * np.pi, 181)), np.sin(t)], 1)
 NAMES = ("a", "b", "c", "d")
 STEPS, PLAYED = 10, 6  # 걸음의 최댓값(위젯, 재생기)
-HALF = 2.7  # 그림의 범위 [−2.7, 2.7]²
+NEAR, HALF = 1.35, 2.7  # 왼쪽과 오른쪽 그림의 범위 ±
 START, ANGLE = (1.6, 0.7, 0.2, 0.9), 115.0
 PRESETS = {
     "보통": START,
@@ -71,8 +71,10 @@ class EllipseStage:
     def __init__(self, dpi: float = 110):
         figure = blank_figure(7.2, 4.0)
         axes = [figure.add_axes([left, 0.2, 0.45, 0.72]) for left in (0.03, 0.52)]
-        for axis, name in zip(axes, ("단위원 위의 $v$", "타원 위의 $Av$"), strict=True):
-            axis.set(xlim=(-HALF, HALF), ylim=(-HALF * 0.93, HALF * 0.93), aspect="equal")
+        for axis, name, half in zip(
+            axes, ("단위원 위의 $v$", "타원 위의 $Av$"), (NEAR, HALF), strict=True
+        ):
+            axis.set(xlim=(-half, half), ylim=(-half * 0.93, half * 0.93), aspect="equal")
             axis.set_xticks(range(-2, 3), [])
             axis.set_yticks(range(-2, 3), [])
             axis.axhline(0, color=MUTED, lw=0.7)
