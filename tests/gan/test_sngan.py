@@ -238,6 +238,15 @@ def test_linear_layers_with_exact_sigma_give_a_1_lipschitz_net(seed):
     assert float(slopes(bare, x).max()) > 1.5  # 나누지 않으면 넘습니다
 
 
+def test_the_bound_of_one_is_attained_when_the_layers_line_up():
+    net = sngan.sn_mlp(2, (8, 8), 1).double()
+    for module in net[::2]:
+        nn.init.constant_(module.weight, 7.0), nn.init.zeros_(module.bias)
+    sngan.converge_(net).eval()
+    x = torch.rand(10, 2).double()
+    torch.testing.assert_close(slopes(net, x), torch.ones(10).double())
+
+
 # ── 합성곱의 참 노름 ────────────────────────────────────────────────────────────────────────────
 
 
