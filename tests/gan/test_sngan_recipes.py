@@ -66,3 +66,17 @@ def test_each_method_ties_its_discriminator_its_own_way():
             pass
         most = max(float(p.detach().abs().max()) for p in gan.discriminator.parameters())
         assert (most <= 0.01) == (model == "WGAN")
+
+
+def test_the_committed_results_say_what_the_notebook_says():
+    rates = recipes.load_result("sngan_rates")["values"]["final"]
+    for name, rows in rates.items():
+        assert max(rows["0.0003"]["covered"]) < 8, name  # 가장 작은 학습률은 누구에게나 느립니다
+    values = recipes.load_result("gan_comparison")["values"]
+    mean = {m: sum(r["frechet"]) / 5 for m, r in values["digits"].items()}
+    spread = {m: max(r["frechet"]) - min(r["frechet"]) for m, r in values["digits"].items()}
+    assert min(mean, key=mean.get) == "DCGAN"
+    for other in ("WGAN", "WGAN-GP"):
+        assert mean["SNGAN"] < mean[other] and spread["SNGAN"] < spread[other]
+    covered = {m: sum(r["covered"]) for m, r in values["grid25"].items()}
+    assert max(covered, key=covered.get) == "WGAN-GP"
