@@ -106,6 +106,7 @@ COMPARED = [
     ("PixelCNN", "PixelCNN++", "Gated PixelCNN", "NICE", "RealNVP"),
     ("데이터", "VAE", "GAN", "DCGAN"),
     ("GAN", "WGAN", "WGAN-GP", "SNGAN"),
+    ("데이터", "DCGAN", "WGAN", "WGAN-GP", "SNGAN"),
     ("WaveNet", "Parallel WaveNet"),
     ("EBM", "RealNVP", "VAE", "GAN", "PixelCNN"),
 ]

@@ -15,12 +15,13 @@ from course_lib.recipes import (
     gan,
     pixel_cnn,
     pixel_rnn,
+    sngan,
     vae,
     wgan,
 )
 from course_lib.recipes.results import DATA, save_result
 
-CHAPTERS = (autoregressive, pixel_rnn, pixel_cnn, vae, classifiers, gan, wgan, flows)
+CHAPTERS = (autoregressive, pixel_rnn, pixel_cnn, vae, classifiers, gan, wgan, sngan, flows)
 RESULT_FILES: dict[str, tuple[Callable[[Sequence[int]], dict], Sequence[int]]] = {}
 CHECKPOINTS: dict[str, Callable[[str], dict]] = {}
 for chapter in CHAPTERS:
