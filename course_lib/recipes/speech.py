@@ -7,7 +7,14 @@ import torch
 from course_lib.recipes.mnist import Batches, card
 from course_lib.recipes.results import UNFINISHED
 
-CLASSIFIER = {"epochs": 20, "batch": 64, "lr": 2e-3, "validation_takes": 5, "pass": 0.97}
+CLASSIFIER = {
+    "epochs": 20,
+    "batch": 64,
+    "lr": 2e-3,
+    "warmup": 100,
+    "validation_takes": 5,
+    "pass": 0.97,
+}
 WAVEGAN = {
     "width": 8,
     "batch": 32,
@@ -58,7 +65,13 @@ def speech_classifier(name: str) -> dict:
     steps = settings["epochs"] * (int((~held).sum()) // settings["batch"])
     start, state = time.perf_counter(), UNFINISHED / f"{name}.safetensors"
     training = fit(
-        model, exposure_loss, batches, steps=steps, lr=settings["lr"], warmup=100, state=state
+        model,
+        exposure_loss,
+        batches,
+        steps=steps,
+        lr=settings["lr"],
+        warmup=settings["warmup"],
+        state=state,
     )
     for _ in progress(training, steps, name):
         pass
