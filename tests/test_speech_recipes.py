@@ -35,7 +35,9 @@ def pretend(tmp_path, monkeypatch):
 
 def test_both_recipes_in_miniature(pretend, monkeypatch):
     assert command.CHECKPOINTS["wavegan"] is speech.wavegan
-    monkeypatch.setattr(speech, "CLASSIFIER", speech.CLASSIFIER | {"epochs": 1, "warmup": 1})
+    monkeypatch.setattr(
+        speech, "CLASSIFIER", speech.CLASSIFIER | {"epochs": 1, "batch": 20, "warmup": 1}
+    )
     assert set(speech.speech_classifier("speech_classifier")["metric"]) >= {
         "threshold",
         "real_pass",
