@@ -4,6 +4,7 @@
 """
 
 import io
+import math
 import wave
 
 import torch
@@ -88,6 +89,31 @@ class LogMel(nn.Module):
         power = stft_magnitude(x, self.n_fft, self.hop).square()  # (B, F, M)
         energy = torch.einsum("kf,bfm->bkm", self.filters.to(power.dtype), power)
         return decibels(energy.sqrt(), -self.range_db) / self.range_db
+
+
+def periodicity(
+    x: Tensor, rate: int = RATE, frame: int = 512, pitch: tuple[float, float] = (70.0, 400.0)
+) -> Tensor:
+    """가장 큰 소리가 나는 창에서 파형이 얼마나 되풀이되는지. (B, T) → (B,), 1이면 정확히 주기적입니다.
+
+    r(τ) = Σ_t x_t x_{t+τ} / √(Σ_t x_t² Σ_t x_{t+τ}²)의 최댓값, τ는 ``pitch`` Hz에 해당하는 지연.
+    목소리의 유성음은 1에 가깝고 잡음은 작습니다. ``ValueError``: 신호가 창보다 짧을 때.
+    """
+    low, high = math.ceil(rate / pitch[1]), math.floor(rate / pitch[0])
+    if x.ndim != 2 or x.shape[1] < frame or high >= frame:
+        raise ValueError(
+            f"(B, T)의 T는 {max(frame, high + 1)} 이상이어야 합니다: {tuple(x.shape)}."
+        )
+    frames = x.unfold(1, frame, frame // 4)  # (B, M, frame)
+    loudest = frames.square().sum(2).argmax(1)
+    part = frames[torch.arange(len(x)), loudest]
+    part = part - part.mean(1, keepdim=True)
+    best = torch.full((len(x),), -1.0, dtype=x.dtype)
+    for lag in range(low, high + 1):
+        a, b = part[:, :-lag], part[:, lag:]
+        size = (a.square().sum(1) * b.square().sum(1)).sqrt().clamp(min=1e-12)
+        best = torch.maximum(best, (a * b).sum(1) / size)
+    return best
 
 
 def wav_bytes(x: Tensor, rate: int = RATE) -> bytes:

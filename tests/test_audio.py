@@ -13,9 +13,11 @@ from course_lib.audio import (
     hz_to_mel,
     mel_filters,
     mel_to_hz,
+    periodicity,
     stft_magnitude,
     wav_bytes,
 )
+from course_lib.datasets.vowels import make_vowels
 
 
 def tone(hz, length=2048):
@@ -78,3 +80,20 @@ def test_wav_bytes_round_trip_clip_and_refuse():
     for wrong in (torch.zeros(1, 5), torch.tensor([float("nan")]), torch.zeros(0)):
         with pytest.raises(ValueError, match="신호 하나"):
             wav_bytes(wrong)
+
+
+def test_periodicity_tells_voices_from_noise_wherever_they_are():
+    generator = torch.Generator().manual_seed(0)
+    voice = make_vowels(6, 2048, generator=generator).x
+    x = torch.cat(
+        [torch.zeros(6, 3000), voice, 0.01 * torch.randn(6, 3000, generator=generator)], 1
+    )
+    noise = torch.randn(20, 4096, generator=generator)
+    assert periodicity(x).min() > 0.95 and periodicity(noise).max() < 0.5
+    torch.testing.assert_close(periodicity(x), periodicity(5 * x))
+    lag = periodicity(tone(1000.0)[None], pitch=(900.0, 1100.0))
+    off = periodicity(tone(1000.0)[None], pitch=(600.0, 700.0))  # 12점: 한 주기 반
+    assert float(lag) == pytest.approx(1, abs=1e-6) and float(off) < 0.5
+    assert periodicity(torch.zeros(1, 600)).tolist() == [0]
+    with pytest.raises(ValueError, match="이상이어야"):
+        periodicity(torch.zeros(1, 100))

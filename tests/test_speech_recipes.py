@@ -42,12 +42,12 @@ def test_both_recipes_in_miniature(pretend, monkeypatch):
         "threshold",
         "real_pass",
     }
-    tiny = {"width": 1, "batch": 4, "steps": 2, "samples": 60}
+    tiny = {"width": 1, "batch": 4, "steps": 9, "stop": 2, "samples": 60}
     monkeypatch.setattr(speech, "WAVEGAN", speech.WAVEGAN | tiny)
     card = speech.wavegan("wavegan")
     assert card["half"] and "CC BY-SA 4.0" in card["licence"]
     metric = card["metric"]
-    for key in ("frechet", "confident", "class_entropy", "least_digit", "inception"):
+    for key in ("frechet", "confident", "class_entropy", "least_digit", "inception", "periodicity"):
         assert {key, "real_" + key, "untrained_" + key} <= set(metric)
     assert metric["generator_steps"] == 2 and metric["inception"] >= 1
 

@@ -20,6 +20,7 @@ WAVEGAN = {
     "batch": 32,
     "d_steps": 1,
     "steps": 10_000,
+    "stop": 7_500,
     "lr": (1e-3, 5e-4),  # (판별자, 생성자)
     "betas": (0.5, 0.9),
     "samples": 1000,
@@ -123,7 +124,8 @@ def wavegan(name: str) -> dict:
 
     논문은 너비 64, 배치 64, 판별자 5번에 생성자 1번, Adam 1e-4로 20만 단계입니다. CPU 한 코어에서 한 시간 안에 끝나도록
     너비와 배치를 줄이고, 판별자와 생성자를 한 번씩 고치되 판별자의 학습률을 두 배로 둡니다(Heusel et al., 2017,
-    arXiv 1706.08500의 두 시간 척도). 학습률은 코사인으로 0까지 줄이고 합성곱은 bfloat16으로 계산합니다.
+    arXiv 1706.08500의 두 시간 척도). 학습률은 ``steps``단계에 걸쳐 0으로 가는 코사인이고 ``stop``단계(처음의 15 %)에서
+    멈춥니다. 합성곱은 bfloat16으로 계산합니다.
     """
     from course_lib.checkpoints import save_checkpoint
     from course_lib.datasets.speech import load_fsdd, windows
@@ -142,8 +144,9 @@ def wavegan(name: str) -> dict:
         gan, d_loss, g_loss, batches, steps=settings["steps"], lr=settings["lr"],
         betas=settings["betas"], d_steps=settings["d_steps"], schedule="cosine", state=state,
     )  # fmt: skip
-    for _ in progress(training, settings["steps"], name):
-        pass
+    for metrics in progress(training, settings["stop"], name):
+        if metrics["step"] == settings["stop"]:
+            break
     hours = (time.perf_counter() - start) / 3600
     about = "FSDD 5–49번 녹음 2700개, 최댓값 0.9로 맞춘 8192표본"
     return save_checkpoint(
@@ -152,7 +155,8 @@ def wavegan(name: str) -> dict:
 
 
 def measure_wavegan(gan) -> dict[str, float]:
-    """표본 1000개를 심사합니다. 같은 자로 잰 진짜 녹음과 배우지 않은 생성자의 값을 곁에 둡니다."""
+    """표본 1000개를 심사하고 되풀이의 정도(periodicity의 중앙값)를 잽니다. 같은 자로 잰 진짜 녹음과 배우지 않은 생성자의 값을 곁에 둡니다."""
+    from course_lib.audio import periodicity
     from course_lib.checkpoints import load_checkpoint
     from course_lib.datasets.speech import load_fsdd, windows
     from course_lib.gan.wavegan import wavegan as build
@@ -170,11 +174,12 @@ def measure_wavegan(gan) -> dict[str, float]:
         "real_": train[torch.randperm(len(train))[:count]],
         "untrained_": build(WAVEGAN["width"]).eval().sample(count),
     }
-    return {
-        prefix + key: value
-        for prefix, samples in rows.items()
-        for key, value in judge_speech(judge, samples, test, threshold).items()
-    } | {"generator_steps": WAVEGAN["steps"]}
+    metric = {}
+    for prefix, samples in rows.items():
+        judged = judge_speech(judge, samples, test, threshold)
+        judged["periodicity"] = float(periodicity(samples).median())
+        metric |= {prefix + key: value for key, value in judged.items()}
+    return metric | {"generator_steps": WAVEGAN["stop"]}
 
 
 CHECKPOINTS = {"speech_classifier": speech_classifier, "wavegan": wavegan}
