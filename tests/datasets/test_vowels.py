@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from course_lib.datasets.vowels import FORMANTS, formant_gain, make_vowels
+from course_lib.datasets.vowels import BANDWIDTHS, FORMANTS, formant_gain, make_vowels
 
 
 def test_harmonics_sit_at_multiples_of_the_pitch():
@@ -23,6 +23,12 @@ def test_formants_are_the_peaks():
     for row, formants in zip(gain, FORMANTS.values(), strict=True):
         peaks = hz[0, 1:-1][(row[1:-1] > row[:-2]) & (row[1:-1] > row[2:])]
         assert all((peaks - f).abs().min() < 60 for f in formants), formants
+    for v, formants in enumerate(FORMANTS.values()):  # docstring의 식을 복소수로
+        f = hz[0].double()
+        want = 1.0
+        for centre, width in zip(formants, BANDWIDTHS, strict=True):
+            want = want * (centre**2 / (centre**2 - f**2 + 1j * f * width)).abs()
+        torch.testing.assert_close(gain[v].double(), want, rtol=1e-4, atol=0)
 
 
 def test_seed_repeats_and_bad_input_is_refused():
