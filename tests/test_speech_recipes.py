@@ -1,5 +1,7 @@
 """숫자 음성의 조리법: 작은 설정으로 끝까지 돌고, 배치가 약속한 것을 지킵니다."""
 
+import json
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from course_lib import checkpoints
 from course_lib.datasets import speech as fsdd
 from course_lib.datasets.vowels import make_vowels
 from course_lib.recipes import __main__ as command
-from course_lib.recipes import speech
+from course_lib.recipes import results, speech
 from course_lib.speech_classifier import speech_classifier
 
 
@@ -90,3 +92,15 @@ def test_windows_match_length_and_loudness():
     for wrong in ([], [torch.zeros(5).short()]):
         with pytest.raises(ValueError, match="신호"):
             fsdd.windows(wrong)
+
+
+def test_committed_wavegan_says_what_notebook_11_says():
+    card = json.loads((results.DATA / "checkpoints" / "wavegan.json").read_text("utf-8"))
+    metric = card["metric"]
+    assert metric["generator_steps"] == speech.WAVEGAN["stop"] and card["bytes"] < 8_000_000
+    assert round(metric["frechet"]) == 357 and round(metric["untrained_frechet"]) == 823
+    assert metric["frechet"] > 50 * metric["real_frechet"] and round(metric["real_frechet"]) == 6
+    assert metric["confident"] == pytest.approx(0.115) and metric["least_digit"] == 0.002
+    assert round(metric["class_entropy"], 2) == 1.80
+    voices = [round(metric[k + "periodicity"], 2) for k in ("untrained_", "", "real_")]
+    assert voices == [0.35, 0.56, 0.78]

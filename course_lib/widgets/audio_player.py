@@ -40,7 +40,7 @@ def audio_player(
         "right": right,
         "cell": [round(plots.SCALE * side) for side in plots.SOUND_CELL],
     }
-    picture = plots.png(figure, sharp=1.25, budget=70_000)
+    picture = plots.png(figure, sharp=1.25, budget=30_000)
     html = self_contained("audio_player.js", data, picture, alt)
     if len(html) > budget:
         raise ValueError(
