@@ -24,7 +24,7 @@ from course_lib.fonts import INK, MUTED, PALETTE, RULE, STYLE, use_course_font
 __all__ = [
     "DENSITY", "DIVERGING", "INK", "MODEL_COLORS", "MUTED", "PALETTE", "RULE",
     "bars", "blank_figure", "curves", "density2d", "density_grid", "heat_map", "histogram", "image_grid",
-    "model_color", "new_figure", "png", "scatter2d", "show", "tree",
+    "model_color", "new_figure", "png", "scatter2d", "show", "sounds", "tree",
 ]  # fmt: skip
 
 # 같은 모델은 강의 전체에서 같은 색입니다. 한 그림에서 비교하는 모델끼리는 색이 겹치지 않습니다.
@@ -427,6 +427,46 @@ def heat_map(
     if not binary:
         bar = figure.colorbar(image, ax=list(axes), shrink=0.8, aspect=24, pad=0.02)
         bar.outline.set_visible(False)
+    return figure
+
+
+SOUND_CELL = (1.9, 1.9)  # 소리 카드 하나의 크기, 인치
+SOUND_SPAN = (0.17, 0.97)  # 카드 안에서 시간 축이 차지하는 곳
+
+
+def sounds(signals: Mapping[str, Tensor], *, rate: int = 8000, columns: int = 4) -> Figure:
+    """``{이름: 파형 (T,)}``마다 위에 파형, 아래에 스펙트로그램(가장 큰 칸에서 −60 dB까지)을 그립니다.
+
+    카드의 크기가 모두 같으므로 ``widgets.audio_player``가 그림 한 장을 잘라 씁니다.
+    """
+    from course_lib.audio import decibels, stft_magnitude
+
+    columns = min(columns, len(signals))
+    rows = -(-len(signals) // columns)
+    figure = blank_figure(SOUND_CELL[0] * columns, SOUND_CELL[1] * rows)
+    left, right = SOUND_SPAN
+    for i, (name, x) in enumerate(signals.items()):
+        x = torch.as_tensor(_array(x)).float()
+        seconds, row, column = len(x) / rate, i // columns, i % columns
+        boxes = {}
+        for kind, (bottom, height) in {"wave": (0.66, 0.2), "picture": (0.15, 0.48)}.items():
+            place = ((column + left) / columns, 1 - (row + 1 - bottom) / rows)
+            size = ((right - left) / columns, height / rows)
+            boxes[kind] = figure.add_axes((*place, *size))
+        wave, picture = boxes["wave"], boxes["picture"]
+        wave.plot(np.arange(len(x)) / rate, _array(x), color=INK, linewidth=0.5)
+        wave.set(xlim=(0, seconds), ylim=(-1.05, 1.05), xticks=[], yticks=[])
+        wave.set_title(name, fontsize=9, pad=2)
+        wave.spines[:].set_visible(False)
+        level = decibels(stft_magnitude(x), -60.0)
+        picture.imshow(_array(level), origin="lower", aspect="auto", cmap=DENSITY, vmin=-60, vmax=0,
+                       extent=(0, seconds, 0, rate / 2000), interpolation="nearest")  # fmt: skip
+        picture.grid(False)
+        picture.set_xticks([0, seconds], ["0", f"{seconds:.2g}초"], fontsize=8)
+        for label, side in zip(picture.get_xticklabels(), ("left", "right"), strict=True):
+            label.set_horizontalalignment(side)
+        picture.set_yticks([0, rate / 2000], ["0", f"{rate / 2000:g}k"], fontsize=8)
+        picture.tick_params(length=2, pad=1)
     return figure
 
 

@@ -69,6 +69,24 @@ def load_fsdd(split: str) -> SpokenDigits:
     )
 
 
+def windows(waveforms: list[Tensor], length: int = 8192, peak: float = 0.9) -> Tensor:
+    """길이가 저마다 다른 신호를 (N, length) float32로 맞춥니다. 길면 앞부분만, 짧으면 뒤에 0을 채웁니다.
+
+    신호마다 절댓값의 최대가 peak가 되게 합니다. 화자에 따라 녹음의 크기가 열 배 넘게 다르기 때문입니다.
+    ``ValueError``: 목록이 비었거나 소리가 없는 신호가 있을 때.
+    """
+    if not waveforms or length < 1:
+        raise ValueError("신호를 하나 이상, length는 1 이상으로 넣으세요.")
+    out = torch.zeros(len(waveforms), length)
+    for row, wave_ in zip(out, waveforms, strict=True):
+        part = wave_[:length].float()
+        loudest = part.abs().max() if len(part) else torch.tensor(0.0)
+        if not loudest > 0:
+            raise ValueError("소리가 전혀 없는 신호가 있습니다. 빈 녹음을 빼고 넣으세요.")
+        row[: len(part)] = part * (peak / loudest)
+    return out
+
+
 def parse_wav(data: bytes) -> Tensor:
     """8 kHz, 단일 채널, 16 bit WAV의 내용을 ``(T,)`` int16 텐서로 바꿉니다.
 

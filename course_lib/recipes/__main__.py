@@ -16,12 +16,13 @@ from course_lib.recipes import (
     pixel_cnn,
     pixel_rnn,
     sngan,
+    speech,
     vae,
     wgan,
 )
 from course_lib.recipes.results import DATA, save_result
 
-CHAPTERS = (autoregressive, pixel_rnn, pixel_cnn, vae, classifiers, gan, wgan, sngan, flows)
+CHAPTERS = (autoregressive, pixel_rnn, pixel_cnn, vae, classifiers, gan, wgan, sngan, speech, flows)
 RESULT_FILES: dict[str, tuple[Callable[[Sequence[int]], dict], Sequence[int]]] = {}
 CHECKPOINTS: dict[str, Callable[[str], dict]] = {}
 for chapter in CHAPTERS:
