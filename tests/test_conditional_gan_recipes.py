@@ -13,7 +13,7 @@ from course_lib.gan.infogan import infogan
 from course_lib.recipes import __main__ as command
 from course_lib.recipes import conditional_gan as recipes
 from course_lib.recipes import gan as gan_recipes
-from course_lib.recipes import results
+from course_lib.recipes import load_result, results
 
 
 @pytest.fixture
@@ -96,3 +96,22 @@ def test_diversity_is_zero_for_copies_and_ignores_the_gap_between_classes():
     x = torch.zeros(4, 3)
     x[0, 0], x[2, 0] = 3.0, 100.0
     assert recipes.diversity(x, torch.tensor([0, 0, 1, 1])) == pytest.approx((3 + 100) / 2)
+
+
+def test_result_files_in_miniature(folders, monkeypatch):
+    monkeypatch.setattr(recipes, "CGAN8", recipes.CGAN8 | {"steps": 2})
+    monkeypatch.setattr(recipes, "INFOGAN8", recipes.INFOGAN8 | {"steps": 2, "hidden": 8})
+    assert command.main(["cgan_ablation", "--seeds", "1"]) == 0
+    final = load_result("cgan_ablation", folders / "results")["values"]["final"]
+    assert list(final) == list(recipes.JUDGES)
+    sizes = {judge: row["parameters"][0] for judge, row in final.items()}
+    assert sizes["맥스아웃"] == 65 * 300 + 11 * 60 + 73 * 240 + 61
+    equal = [sizes[judge] for judge in list(recipes.JUDGES)[:3]]
+    assert max(equal) / min(equal) < 1.02 and 15 < equal[0] / sizes[list(sizes)[3]] < 17
+    assert command.main(["infogan_seeds", "--seeds", "0", "2"]) == 0
+    result = load_result("infogan_seeds", folders / "results")
+    assert result["card"]["seeds"] == [0, 2]
+    for row in result["values"]["final"].values():
+        assert len(row["class_accuracy"]) == 2 and all(0.1 <= v <= 1 for v in row["class_accuracy"])
+    with pytest.raises(ValueError, match="맥스아웃"):
+        recipes.digits_cgan("없음")

@@ -249,3 +249,25 @@ def image_moments(images: Tensor) -> dict[str, Tensor]:
         "너비": (wide - both.square() / tall).clamp(min=0).sqrt(),
         "잉크": images.mean((1, 2)),
     }
+
+
+@torch.no_grad()
+def code_effects(gan: InfoGAN, z: Tensor, columns: list[int] | None = None) -> dict[str, Tensor]:
+    """입력의 좌표 하나를 −1에서 1로 옮길 때 그림이 얼마나 달라지는가: {"기울기", "너비", "잉크"}마다 (C,).
+
+    그림마다의 차이를 평균하여, 좌표를 옮기지 않은 그림들의 표준편차로 나눈 것입니다. 부호가 있습니다.
+    z (N, K)는 잡음과 부호를 뽑은 입력이고, columns는 살필 좌표의 번호입니다. 기본값은 연속형 부호 전부입니다.
+    """
+    if columns is None:
+        columns = list(range(gan.latent_dim - gan.continuous, gan.latent_dim))
+    usual = image_moments(gan.generator(z)[:, 0])
+    effects = {name: [] for name in usual}
+    for column in columns:
+        ends = []
+        for end in (-1.0, 1.0):
+            moved = z.clone()
+            moved[:, column] = end
+            ends.append(image_moments(gan.generator(moved)[:, 0]))
+        for name, value in effects.items():
+            value.append((ends[1][name] - ends[0][name]).mean() / usual[name].std())
+    return {name: torch.stack(value) for name, value in effects.items()}

@@ -1,13 +1,26 @@
 """08장의 결과 파일과 체크포인트: 조건부 GAN과 InfoGAN."""
 
+import json
 import math
 import time
+from collections.abc import Sequence
 
 import torch
 
 from course_lib.recipes.classifiers import mnist_card
 from course_lib.recipes.gan import ScaledImages, _in_bfloat16, judge_mnist, parzen_card
-from course_lib.recipes.results import UNFINISHED
+from course_lib.recipes.results import UNFINISHED, code_hash, run_each
+
+# 8×8 숫자. 설정은 검증용 287장에서 맥스아웃 판별자로 골랐고 모든 줄에 같습니다.
+CGAN8 = {"steps": 1500, "batch": 100, "lr": 2e-3, "r1": 3.0, "latent_dim": 16, "g": (32, 64, 128)}
+INFOGAN8 = {"steps": 1200, "batch": 64, "lr": (2e-4, 1e-3), "noise": 16, "width": 32, "hidden": 128}
+MOMENTS = {"기울기": "slant", "너비": "width"}
+JUDGES = {  # (x, y, 합친 층)의 (단위, 조각). None은 x와 y를 처음부터 이어 붙인 두 층의 ReLU
+    "맥스아웃": ((60, 5), (12, 5), (60, 4)),
+    "ReLU": ((150, 1), (30, 1), (150, 1)),
+    "처음부터 이어 붙인 ReLU": None,
+    "작은 맥스아웃(매개변수 1/16)": ((6, 5), (2, 5), (6, 4)),
+}
 
 # 저자의 스크립트는 배치 128로 5000번 갱신합니다. hidden은 파일이 8 MB를 넘지 않도록 줄였습니다(저자는 1024).
 INFOGAN = {
@@ -29,6 +42,137 @@ MNIST_CGAN = {
     "watched": 2000,
     "samples": 10_000,
 }
+
+
+def digits_cgan(judge: str = "맥스아웃"):
+    """8×8 숫자의 조건부 GAN. ``judge``는 ``JUDGES``에 있는 판별자의 이름입니다. dropout은 쓰지 않습니다."""
+    from torch import nn
+
+    from course_lib.gan.cgan import ConditionalDiscriminator
+    from course_lib.gan.cgan import cgan as build
+    from course_lib.nn import MLP
+
+    if judge not in JUDGES:
+        raise ValueError(f"판별자는 {', '.join(JUDGES)} 가운데 하나여야 합니다: {judge!r}.")
+    sizes = JUDGES[judge] or JUDGES["ReLU"]
+    gan = build(
+        64, 10, CGAN8["latent_dim"], g_units=CGAN8["g"], d_units=sizes, dropout=0.0, irange=None
+    )
+    if JUDGES[judge] is None:
+        whole = MLP(74, (159, 159), 1)
+        gan.discriminator = ConditionalDiscriminator(nn.Identity(), nn.Identity(), whole, 10)
+    return gan
+
+
+def cgan_ablation(seeds: Sequence[int]) -> dict:
+    """8장: 판별자의 구조만 바꾼 8×8 조건부 GAN의 점수표(여러 시드, 검증용에서 잽니다)."""
+    code = code_hash("gan/gan.py", "gan/cgan.py", "gan/losses.py", "classifier.py", "evaluation.py")
+    keys = [
+        {"judge": judge, "seed": seed, "settings": {**CGAN8, "units": JUDGES[judge]}, "code": code}
+        for judge in JUDGES
+        for seed in seeds
+    ]
+    return _table("cgan_ablation", keys, _ablation_run, "judge", CGAN8)
+
+
+def _table(name: str, keys: list[dict], run, row: str, settings: dict) -> dict:
+    keys = [json.loads(json.dumps(key)) for key in keys]  # 튜플은 파일에서 목록이 됩니다
+    values: dict = {"settings": settings, "final": {}, "seconds": 0.0}
+    for record in run_each(name, keys, run):
+        values["seconds"] += record["seconds"]
+        rows = values["final"].setdefault(record["key"][row], {})
+        for metric, value in record.items():
+            if metric not in ("key", "seconds"):
+                rows.setdefault(metric, []).append(round(value, 4))
+    return values
+
+
+def _ablation_run(key: dict) -> dict:
+    from course_lib.classifier import (
+        accuracy,
+        classification_loss,
+        digits_classifier,
+        judge_samples,
+    )
+    from course_lib.datasets.digits import load_digits_images
+    from course_lib.gan.gan import players
+    from course_lib.gan.losses import non_saturating
+    from course_lib.training import fit, fit_gan, minibatches
+
+    (images, labels), (held_out, _) = (load_digits_images(s) for s in ("train", "validation"))
+    grey = images.flatten(1) / 16
+    torch.manual_seed(0)  # 심사하는 분류기는 모든 줄에 같습니다
+    judge = digits_classifier()
+    for _ in fit(judge, classification_loss, minibatches((grey, labels), 100), steps=600, lr=3e-3):
+        pass
+    torch.manual_seed(key["seed"])
+    gan = digits_cgan(key["judge"])
+    pairs = minibatches((grey, labels), CGAN8["batch"])
+    training = fit_gan(
+        gan, *players(non_saturating, CGAN8["r1"]), pairs,
+        steps=CGAN8["steps"], lr=CGAN8["lr"], schedule="cosine", seed=key["seed"],
+    )  # fmt: skip
+    for _ in training:
+        pass
+    torch.manual_seed(10**6)
+    wanted = torch.arange(2000) % 10
+    samples = gan.sample(2000, wanted)
+    return {
+        "frechet": judge_samples(judge, samples, held_out.flatten(1) / 16)["frechet"],
+        "label_accuracy": accuracy(judge, samples, wanted),
+        "diversity": diversity(samples, wanted) / diversity(grey, labels),
+        "parameters": sum(p.numel() for p in gan.discriminator.parameters()),
+    }
+
+
+def infogan_seeds(seeds: Sequence[int]) -> dict:
+    """8장: InfoGAN의 부호가 레이블 없이 찾은 것, λ = 1과 λ = 0(Q만 배움). 여러 시드, 시험용 360장에서 잽니다."""
+    code = code_hash("gan/gan.py", "gan/infogan.py", "gan/losses.py")
+    keys = [
+        {"method": method, "seed": seed, "settings": INFOGAN8, "code": code}
+        for method in ("λ = 1", "λ = 0")
+        for seed in seeds
+    ]
+    return _table("infogan_seeds", keys, _infogan_run, "method", INFOGAN8)
+
+
+def digits_infogan():
+    """8×8 숫자의 InfoGAN: 저자의 구조에서 층의 크기만 줄인 것."""
+    from course_lib.gan.infogan import infogan as build
+
+    sizes = {"noise_dim": INFOGAN8["noise"], "width": INFOGAN8["width"]}
+    return build(8, **sizes, hidden=INFOGAN8["hidden"], code_hidden=64)
+
+
+def _infogan_run(key: dict) -> dict:
+    from course_lib.datasets.digits import load_digits_images
+    from course_lib.gan.infogan import code_effects, info_players, information, matched_accuracy
+    from course_lib.gan.losses import non_saturating
+    from course_lib.training import fit_gan, minibatches
+
+    (images, _), (test, truth) = (load_digits_images(s) for s in ("train", "test"))
+    torch.manual_seed(key["seed"])
+    gan = digits_infogan()
+    pair = info_players(non_saturating, reward_generator=key["method"] == "λ = 1")
+    training = fit_gan(
+        gan, *pair, minibatches(images[:, None] / 16, INFOGAN8["batch"]),
+        steps=INFOGAN8["steps"], lr=INFOGAN8["lr"], betas=(0.5, 0.999), seed=key["seed"],
+    )  # fmt: skip
+    for _ in training:
+        pass
+    torch.manual_seed(10**6)
+    z = gan.latent(1000)
+    with torch.no_grad():
+        discrete, continuous = information(gan, z, gan.generator(z))
+        found = gan.discriminator.posterior(test[:, None] / 16)[0].argmax(1)
+    codes, noise = code_effects(gan, z), code_effects(gan, z, list(range(gan.noise_dim)))
+    return {
+        "class_accuracy": matched_accuracy(found, truth),
+        "information_discrete": float(discrete),
+        "information_continuous": float(continuous),
+        **{f"code_{en}": float(codes[ko].abs().max()) for ko, en in MOMENTS.items()},
+        **{f"noise_{en}": float(noise[ko].abs().mean()) for ko, en in MOMENTS.items()},
+    }
 
 
 def infogan(name: str) -> dict:
@@ -91,24 +235,19 @@ def class_error(gan, images: torch.Tensor, labels: torch.Tensor) -> float:
 def measure_infogan(gan) -> dict[str, float]:
     """시험 클래스 오류, 상호정보량의 하한, 부호마다의 숫자, 연속형 부호가 바꾸는 기울기와 너비, 표본의 점수표."""
     from course_lib.datasets.mnist import load_mnist
-    from course_lib.gan.infogan import image_moments, information, matched_accuracy
+    from course_lib.gan.infogan import code_effects, information, matched_accuracy
 
     torch.manual_seed(0)
     z = gan.latent(INFOGAN["samples"])
     samples = torch.cat([gan.generator(part) for part in z.split(1000)])
     discrete, continuous = information(gan, z[:1000], samples[:1000])
     said = matched_accuracy(gan.split(z)[1], _classes(samples))
-    z, usual = z[:1000], image_moments(samples[:1000, 0])
-    moved = {}
-    for code in range(gan.continuous):
-        ends = []
-        for end in (-1.0, 1.0):
-            levels = gan.split(z)[2].clone()
-            levels[:, code] = end
-            ends.append(image_moments(gan.generator(gan.with_codes(z, levels=levels))[:, 0]))
-        for key, word in (("기울기", "slant"), ("너비", "width")):
-            step = (ends[1][key] - ends[0][key]).mean() / usual[key].std()
-            moved[f"code_{code + 1}_moves_{word}_in_sd"] = float(step)
+    effects = code_effects(gan, z[:1000])
+    moved = {
+        f"code_{code + 1}_moves_{word}_in_sd": float(effects[key][code])
+        for key, word in MOMENTS.items()
+        for code in range(gan.continuous)
+    }
     return {
         "class_error_test": class_error(gan, *load_mnist("test")),
         "information_discrete_nats": float(discrete),
@@ -235,4 +374,8 @@ def diversity(x: torch.Tensor, y: torch.Tensor) -> float:
     return sum(gaps) / len(gaps)
 
 
+RESULT_FILES = {
+    "cgan_ablation": (cgan_ablation, range(3)),
+    "infogan_seeds": (infogan_seeds, range(5)),
+}
 CHECKPOINTS = {"cgan": cgan, "infogan": infogan}

@@ -13,6 +13,7 @@ from course_lib.gan.gan import Generator
 from course_lib.gan.infogan import (
     InfoDiscriminator,
     InfoGAN,
+    code_effects,
     image_moments,
     info_players,
     infogan,
@@ -256,6 +257,21 @@ def test_moments_know_slant_width_and_ink():
     assert all(v.isfinite().all() for v in image_moments(torch.zeros(2, 5, 5)).values())
     with pytest.raises(ValueError, match="N, H, W"):
         image_moments(torch.zeros(3, 5))
+
+
+def test_effects_find_the_coordinate_that_slants_the_picture():
+    class Slanting(nn.Module):  # 좌표 1(잡음)은 아무것도, 마지막 부호는 기울기를 바꿉니다
+        def forward(self, z, y=None):
+            rows = 10 - torch.arange(21.0)[:, None]
+            middle = 10 + (0.3 * z[:, -1] + 0.05 * z[:, 0])[:, None, None] * rows
+            return torch.exp(-0.5 * (torch.arange(21.0) - middle) ** 2)[:, None]
+
+    gan = InfoGAN(Slanting(), nn.Identity(), 2, 3, 2)
+    z = gan.latent(500)
+    found = code_effects(gan, z, [0, 1, 5, 6])
+    spread = float(image_moments(gan.generator(z)[:, 0])["기울기"].std())
+    assert found["기울기"].tolist() == pytest.approx([0.1 / spread, 0, 0, 0.6 / spread], rel=0.02)
+    torch.testing.assert_close(code_effects(gan, z)["기울기"], found["기울기"][2:])
 
 
 def test_bad_settings_are_refused():
