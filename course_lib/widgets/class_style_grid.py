@@ -11,7 +11,7 @@ from course_lib.plots import INK, blank_figure
 from course_lib.widgets.controls import Knob, controls_view
 from course_lib.widgets.frame import Palette, Stage, TriView, player
 
-PACKS, TICKS = 6, 12  # 스타일 묶음의 수, 재생기에서 t의 눈금 수
+PACKS, TICKS = 6, 8  # 스타일 묶음의 수, 재생기에서 t의 눈금 수
 
 
 class GridStage:
