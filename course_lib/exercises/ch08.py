@@ -46,9 +46,7 @@ def _(answer):
     return math.isclose(float(answer(channel, q)), want, rel_tol=1e-6)
 
 
-@exercise(
-    "08-4", hint="images.clone()에서 시작해 [:, ~known]에 넣으세요. 순서는 저절로 맞습니다."
-)
+@exercise("08-4", hint="images.clone()에서 시작해 [:, ~known]에 넣으세요. 순서는 저절로 맞습니다.")
 def _(answer):
     images, known = torch.rand(4, 9), torch.tensor([1, 0, 1, 1, 0, 0, 1, 0, 1]).bool()
     filled, before = torch.rand(4, 4), images.clone()

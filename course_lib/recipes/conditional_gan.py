@@ -12,7 +12,15 @@ from course_lib.recipes.gan import ScaledImages, _in_bfloat16, judge_mnist, parz
 from course_lib.recipes.results import UNFINISHED, code_hash, run_each
 
 # 8×8 숫자. 설정은 검증용 287장에서 맥스아웃 판별자로 골랐고 모든 줄에 같습니다.
-CGAN8 = {"steps": 1500, "batch": 100, "lr": 2e-3, "r1": 3.0, "latent_dim": 16, "g": (32, 64, 128)}
+CGAN8 = {
+    "steps": 1500,
+    "batch": 100,
+    "lr": 2e-3,
+    "betas": (0.0, 0.99),
+    "r1": 1.0,
+    "latent_dim": 16,
+    "g": (32, 64, 128),
+}
 INFOGAN8 = {"steps": 1200, "batch": 64, "lr": (2e-4, 1e-3), "noise": 16, "width": 32, "hidden": 128}
 MOMENTS = {"기울기": "slant", "너비": "width"}
 JUDGES = {  # (x, y, 합친 층)의 (단위, 조각). None은 x와 y를 처음부터 이어 붙인 두 층의 ReLU
@@ -110,7 +118,7 @@ def _ablation_run(key: dict) -> dict:
     pairs = minibatches((grey, labels), CGAN8["batch"])
     training = fit_gan(
         gan, *players(non_saturating, CGAN8["r1"]), pairs,
-        steps=CGAN8["steps"], lr=CGAN8["lr"], schedule="cosine", seed=key["seed"],
+        steps=CGAN8["steps"], lr=CGAN8["lr"], betas=CGAN8["betas"], schedule="cosine", seed=key["seed"],
     )  # fmt: skip
     for _ in training:
         pass
