@@ -236,6 +236,8 @@ def test_matching_ignores_the_names_of_the_codes():
     # 한 번호만 쓰면 가장 많은 클래스의 비율입니다: 두 번호가 같은 클래스를 차지할 수 없습니다
     alone = float(torch.bincount(labels).max()) / 300
     assert matched_accuracy(torch.zeros_like(labels), labels, 5) == pytest.approx(alone)
+    found, two = torch.tensor([0, 0, 0, 1, 1, 1]), torch.tensor([0, 0, 0, 0, 0, 1])
+    assert matched_accuracy(found, two, 2) == pytest.approx(4 / 6)  # 5/6가 아닙니다
     with pytest.raises(ValueError, match="길이"):
         matched_accuracy(labels, labels[1:], 5)
 
