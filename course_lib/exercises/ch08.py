@@ -44,15 +44,3 @@ def _(answer):
     channel, q = channel / channel.sum(1, keepdim=True), q / q.sum(0)
     want = math.log(4) + float((channel / 4 * q.log()).sum())
     return math.isclose(float(answer(channel, q)), want, rel_tol=1e-6)
-
-
-@exercise("08-4", hint="images.clone()에서 시작해 [:, ~known]에 넣으세요. 순서는 저절로 맞습니다.")
-def _(answer):
-    images, known = torch.rand(4, 9), torch.tensor([1, 0, 1, 1, 0, 0, 1, 0, 1]).bool()
-    filled, before = torch.rand(4, 4), images.clone()
-    got = answer(images, known, filled)
-    if not torch.equal(images, before):
-        return "받은 images가 바뀌었습니다. 복사해서 쓰세요."
-    if not torch.equal(got[:, known], images[:, known]):
-        return "아는 화소가 바뀌었습니다."
-    return torch.equal(got[:, ~known], filled)
