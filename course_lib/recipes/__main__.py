@@ -11,6 +11,7 @@ import torch
 from course_lib.recipes import (
     autoregressive,
     classifiers,
+    conditional_gan,
     flows,
     gan,
     pixel_cnn,
@@ -22,7 +23,19 @@ from course_lib.recipes import (
 )
 from course_lib.recipes.results import DATA, save_result
 
-CHAPTERS = (autoregressive, pixel_rnn, pixel_cnn, vae, classifiers, gan, wgan, sngan, speech, flows)
+CHAPTERS = (
+    autoregressive,
+    pixel_rnn,
+    pixel_cnn,
+    vae,
+    classifiers,
+    gan,
+    conditional_gan,
+    wgan,
+    sngan,
+    speech,
+    flows,
+)
 RESULT_FILES: dict[str, tuple[Callable[[Sequence[int]], dict], Sequence[int]]] = {}
 CHECKPOINTS: dict[str, Callable[[str], dict]] = {}
 for chapter in CHAPTERS:
