@@ -60,7 +60,7 @@ def normal_quantile(log_cdf: Tensor, log_sf: Tensor) -> Tensor:
     """z = Φ⁻¹(F)를 log F와 log(1 − F)에서 구합니다. 두 꼬리가 같은 식이며 잘리는 곳이 없습니다.
 
     z = sign·Φ⁻¹(exp(min(log F, log(1 − F)))). 작은 쪽의 로그를 쓰므로 F가 0이나 1로 반올림되는 먼 꼬리에서도
-    정확합니다(float64의 log F = −1000까지 시험). 모양은 입력과 같습니다.
+    정확합니다(float64의 log F = −800까지 시험). 모양은 입력과 같습니다.
     """
     lower = log_cdf <= log_sf
     tail = _LowerQuantile.apply(torch.where(lower, log_cdf, log_sf))

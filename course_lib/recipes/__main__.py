@@ -13,13 +13,14 @@ from course_lib.recipes import (
     classifiers,
     flows,
     gan,
+    gaussianization,
     pixel_cnn,
     pixel_rnn,
     vae,
 )
 from course_lib.recipes.results import DATA, save_result
 
-CHAPTERS = (autoregressive, pixel_rnn, pixel_cnn, vae, classifiers, gan, flows)
+CHAPTERS = (autoregressive, pixel_rnn, pixel_cnn, vae, classifiers, gan, flows, gaussianization)
 RESULT_FILES: dict[str, tuple[Callable[[Sequence[int]], dict], Sequence[int]]] = {}
 CHECKPOINTS: dict[str, Callable[[str], dict]] = {}
 for chapter in CHAPTERS:
