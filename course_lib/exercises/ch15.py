@@ -18,19 +18,8 @@ def _(answer):
     return torch.allclose(0.5 + torch.atan(x) / math.pi, u)
 
 
-@exercise("15-2", hint="H x = x − 2 v (v·x)/‖v‖². 행마다 내적을 먼저 구합니다.")
-def _(answer):
-    x, v = torch.randn(6, 5).double(), torch.randn(5).double()
-    y = answer(x, v)
-    if y.shape != x.shape:
-        return f"결과의 모양이 (B, D) = (6, 5)이어야 하는데 {tuple(y.shape)}입니다."
-    if torch.allclose(y, x - torch.outer(x @ v, v) / (v @ v)):
-        return "v에 수직인 면으로 내려놓기만 했습니다. 거울에 비추려면 두 배를 빼야 합니다."
-    return torch.allclose(y, x - 2 * torch.outer(x @ v, v) / (v @ v))
-
-
 @exercise(
-    "15-3",
+    "15-2",
     hint="t + Σ_kj |w₃[k]|·elu′(a₂[k])·|w₂[k, j]|·elu′(a₁[j])·|w₁[j]|, elu′(a) = e^{min(a, 0)}",
 )
 def _(answer):
@@ -49,7 +38,7 @@ def _(answer):
     return torch.allclose(value, truth)
 
 
-@exercise("15-4", hint="(1 − 1/α)^k ≤ 10⁻⁶을 k에 대해 풀고 올림합니다.")
+@exercise("15-3", hint="(1 − 1/α)^k ≤ 10⁻⁶을 k에 대해 풀고 올림합니다.")
 def _(answer):
     if answer == math.ceil(math.log(1e-6) / math.log(1 - 1 / 1.1)):
         return "α = 1.1일 때의 답입니다."

@@ -163,7 +163,7 @@ def quantile_viewer() -> TriView:
     ticks = np.linspace(0, TICKS, 10).round().astype(int)
     frames = {}
     for name, law in LAWS.items():
-        small = QuantileStage(law, 60)
+        small = QuantileStage(law, 56)
         frames[name] = [small.draw(int(t), level=9) for t in ticks]
     labels = [f"u = {u_at(int(t)):.3f}" for t in ticks]
     html = player(frames, labels, alt="x의 CDF와 정규분포의 CDF를 확률 u로 이은 그림", start=3)
