@@ -102,7 +102,7 @@ def fixed_point_view(runs: Mapping[str, Run], truth) -> TriView:
     ticks = ticks[ticks <= last]
     frames = {}
     for name, run in runs.items():
-        small = FixedPointStage(run, truth, 66)
+        small = FixedPointStage(run, truth, 60)
         frames[name] = [small.draw(int(t), level=9) for t in ticks]
     labels = [f"{t}걸음" for t in ticks]
     html = player(
