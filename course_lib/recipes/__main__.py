@@ -14,6 +14,7 @@ from course_lib.recipes import (
     conditional_gan,
     flows,
     gan,
+    gaussianization,
     pixel_cnn,
     pixel_rnn,
     sngan,
@@ -35,6 +36,7 @@ CHAPTERS = (
     sngan,
     speech,
     flows,
+    gaussianization,
 )
 RESULT_FILES: dict[str, tuple[Callable[[Sequence[int]], dict], Sequence[int]]] = {}
 CHECKPOINTS: dict[str, Callable[[str], dict]] = {}

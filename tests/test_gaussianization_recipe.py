@@ -1,0 +1,52 @@
+"""15장의 조리법과 결과 파일."""
+
+import pytest
+
+from course_lib import recipes
+from course_lib.recipes import __main__ as command
+from course_lib.recipes import gaussianization, results
+
+
+def test_recipe_in_miniature(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "DATA", tmp_path)
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(results, "UNFINISHED", tmp_path / "cache")
+    small = gaussianization.STABILITY | {
+        "steps": {"2d": 2, "digits": 2},
+        "warmup": 1,
+        "batch": 8,
+        "test_points": dict.fromkeys(gaussianization.STABILITY["test_points"], 50),
+    }
+    monkeypatch.setattr(gaussianization, "STABILITY", small)
+    digits = gaussianization.SETTINGS["digits"] | {"steps": 2, "warmup": 1}
+    settings = gaussianization.SETTINGS | {"digits": digits, "stability": small}
+    monkeypatch.setattr(gaussianization, "SETTINGS", settings)
+    assert command.main(["flow_stability_15", "--seeds", "0"]) == 0
+    final = recipes.load_result("flow_stability_15", tmp_path / "results")["values"]["final"]
+    assert set(final) == {"moons", "banana", "checkerboard", "digits"}
+    for data, rows in final.items():
+        assert set(rows) == ({"MintNet"} if data == "digits" else {"Gaussianization", "MintNet"})
+        for row in rows.values():
+            assert row["diverged"] == 0 and row["parameters"] > 900 and row["cpu_seconds"] > 0
+            assert row["median"] == row["per_seed"][0]
+            assert data == "digits" or row["median"] > row["entropy"]
+    assert 2 < final["digits"]["MintNet"]["median"] < 9
+
+
+def test_the_committed_result_says_what_notebook_15_says():
+    before = recipes.load_result("flow_stability")["values"]
+    result = recipes.load_result("flow_stability_15")["values"]
+    assert result["settings"]["stability"] == before["settings"]  # 같은 규약
+    mine, old = result["final"], before["final"]
+    for data in ("moons", "banana", "checkerboard"):
+        median = {m: r["median"] for m, r in (mine[data] | old[data]).items()}
+        assert min(median, key=median.get) == "RealNVP"
+        assert max(median, key=median.get) == "NICE"
+        assert mine[data]["MintNet"]["parameters"] == pytest.approx(
+            old[data]["RealNVP"]["parameters"], rel=0.1
+        )
+        assert old[data]["RealNVP"]["parameters"] > 30 * mine[data]["Gaussianization"]["parameters"]
+        assert all(row["diverged"] == 0 for row in mine[data].values())
+    near = {m: r["median"] for m, r in (mine["checkerboard"] | old["checkerboard"]).items()}
+    assert near["Gaussianization"] - near["RealNVP"] < 0.01
+    assert mine["digits"]["MintNet"]["median"] > old["digits"]["RealNVP"]["median"]
