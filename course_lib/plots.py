@@ -23,7 +23,7 @@ from course_lib.fonts import INK, MUTED, PALETTE, RULE, STYLE, use_course_font
 
 __all__ = [
     "DENSITY", "DIVERGING", "INK", "MODEL_COLORS", "MUTED", "PALETTE", "RULE",
-    "bars", "blank_figure", "curves", "density2d", "density_grid", "heat_map", "histogram", "image_grid",
+    "bars", "blank_figure", "colour_grid", "curves", "density2d", "density_grid", "heat_map", "histogram", "image_grid",
     "model_color", "new_figure", "png", "scatter2d", "show", "tree",
 ]  # fmt: skip
 
@@ -427,6 +427,45 @@ def heat_map(
     if not binary:
         bar = figure.colorbar(image, ax=list(axes), shrink=0.8, aspect=24, pad=0.02)
         bar.outline.set_visible(False)
+    return figure
+
+
+def colour_grid(
+    rows: Mapping[str, Tensor],
+    *,
+    captions: Sequence[str] | None = None,
+    title: str | None = None,
+    width: float = 7.2,
+) -> Figure:
+    """색 그림 ``{줄 이름: (N, 3, H, W)}``, 값 [−1, 1]을 한 줄씩 보입니다. 채널이 하나면 흑백입니다.
+
+    ``captions``는 칸(열)마다의 글로, 맨 위에 적습니다.
+    """
+    stacks = {name: _array(value).astype(float) for name, value in rows.items()}
+    for name, value in stacks.items():
+        if value.ndim != 4 or value.shape[1] not in (1, 3) or len(value) == 0:
+            raise ValueError(f"그림의 모양은 (N, 1이나 3, H, W)여야 하는데 {name}은 {value.shape}입니다.")
+    tall, wide = next(iter(stacks.values())).shape[2:]
+    columns, gap = max(map(len, stacks.values())), max(1, round(tall / 14))
+    canvas = np.ones((len(stacks) * (tall + gap) - gap, columns * (wide + gap) - gap, 3))
+    for r, value in enumerate(stacks.values()):
+        for c, image in enumerate(np.clip((value + 1) / 2, 0, 1)):
+            top, left = r * (tall + gap), c * (wide + gap)
+            canvas[top : top + tall, left : left + wide] = image.transpose(1, 2, 0)
+    height = (width - 1.1) * canvas.shape[0] / canvas.shape[1]
+    figure, axes = new_figure(width=width, height=height + (0.4 if title else 0.1) + 0.5 * bool(captions))
+    axis = axes[0, 0]
+    axis.imshow(canvas, interpolation="nearest")
+    axis.grid(False)
+    axis.spines[:].set_visible(False)
+    axis.tick_params(length=0)
+    axis.set_yticks([r * (tall + gap) + tall / 2 for r in range(len(stacks))], list(stacks))
+    axis.set_xticks([])
+    if captions:
+        axis.set_xticks([c * (wide + gap) + wide / 2 for c in range(len(captions))], captions, fontsize=9)
+        axis.xaxis.tick_top()
+    if title:
+        axis.set_title(title)
     return figure
 
 
