@@ -15,11 +15,12 @@ from course_lib.recipes import (
     gan,
     pixel_cnn,
     pixel_rnn,
+    translation,
     vae,
 )
 from course_lib.recipes.results import DATA, save_result
 
-CHAPTERS = (autoregressive, pixel_rnn, pixel_cnn, vae, classifiers, gan, flows)
+CHAPTERS = (autoregressive, pixel_rnn, pixel_cnn, vae, classifiers, gan, translation, flows)
 RESULT_FILES: dict[str, tuple[Callable[[Sequence[int]], dict], Sequence[int]]] = {}
 CHECKPOINTS: dict[str, Callable[[str], dict]] = {}
 for chapter in CHAPTERS:
