@@ -63,19 +63,23 @@ class Photos:
 class TagWorld:
     """사물, 낱말, 사진을 만드는 세계. 같은 ``seed``면 같은 세계입니다.
 
+    noise  특징에 더하는 잡음의 표준편차      alike  뜻이 가까운 사물이 닮게 생긴 정도. 0이면 생김새가 뜻과 무관합니다
+
     words      낱말 목록(길이 V)          concepts  사물의 이름(대표 낱말, 길이 C)
     concept    (V,) 낱말이 가리키는 사물. 분위기와 잡음은 −1
     group      (V,) 낱말이 속한 무리의 번호. 잡음은 −1
     concept_group  (C,) 사물이 속한 무리
     """
 
-    def __init__(self, feature_dim: int = 64, noise: float = 0.3, seed: int = 0):
+    def __init__(
+        self, feature_dim: int = 64, noise: float = 0.1, alike: float = 1.0, seed: int = 0
+    ):
         if feature_dim < 1 or noise < 0:
             raise ValueError(
                 f"특징의 차원은 1 이상, 잡음은 0 이상이어야 합니다: {feature_dim}, {noise}."
             )
         generator = torch.Generator().manual_seed(seed)
-        self.feature_dim, self.noise = feature_dim, noise
+        self.feature_dim, self.noise, self.alike = feature_dim, noise, alike
         self.words, concept, group, self.concepts, owner = [], [], [], [], []
         self._synonyms, self._own, self._moods = [], [], []
         for g, (objects, moods) in enumerate(GROUPS.values()):
@@ -124,7 +128,9 @@ class TagWorld:
         looks = looks + self.mood_weights @ torch.randn(
             self._moods.shape[1], 12, generator=generator
         )
-        self.looks = looks + 0.8 * torch.randn(count, 12, generator=generator)  # (C, 12)
+        self.looks = self.alike * looks + 0.8 * torch.randn(
+            count, 12, generator=generator
+        )  # (C, 12)
         self._layer = torch.randn(12, self.feature_dim, generator=generator) / 12**0.5
 
     def _scenes(self, n: int, generator: torch.Generator) -> Tensor:
@@ -146,12 +152,12 @@ class TagWorld:
         keep[:, 0] |= ~(keep & (objects != NOTHING)).any(1)  # 하나는 적습니다
         names = torch.where(keep & (objects != NOTHING), names, NOTHING)
         main = objects[:, 0]
-        own = torch.where(torch.rand(n, generator=generator) < 0.5, self._own[main], NOTHING)
+        own = torch.where(torch.rand(n, generator=generator) < 0.3, self._own[main], NOTHING)
         pick = torch.multinomial(self.mood_weights[main], 1, generator=generator)[:, 0]
         mood = self._moods[self.concept_group[main], pick]
-        mood = torch.where(torch.rand(n, generator=generator) < 0.5, mood, NOTHING)
+        mood = torch.where(torch.rand(n, generator=generator) < 0.3, mood, NOTHING)
         chatter = self._noise_words[torch.randint(len(NOISE), (n,), generator=generator)]
-        chatter = torch.where(torch.rand(n, generator=generator) < 0.3, chatter, NOTHING)
+        chatter = torch.where(torch.rand(n, generator=generator) < 0.15, chatter, NOTHING)
         return torch.cat([names, torch.stack([own, mood, chatter], 1)], 1)
 
     def corpus(self, n: int, generator: torch.Generator) -> Tensor:

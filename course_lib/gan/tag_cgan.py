@@ -13,7 +13,8 @@ Mirza, Osindero, "Conditional Generative Adversarial Nets", 2014, arXiv 1411.178
 논문과 다른 점
 - z ~ N(0, I)입니다(논문은 잡음의 분포를 이 실험에는 따로 적지 않았습니다).
 - ``dropout``을 끌 수 있습니다. 작은 신경망에서는 끄고 R1 벌점을 씁니다.
-- 낱말 벡터의 길이를 1로 맞춘 다음 √dim을 곱합니다. 쓸 때 코사인만 보기 때문입니다.
+- 낱말 벡터에서 모든 낱말에 공통인 평균을 빼고(Mu, Viswanath, 2018, arXiv 1702.01417) 길이를 √dim으로 맞춥니다. 쓸 때 코사인만
+  보는데, 공통 성분이 남으면 어느 낱말끼리도 코사인이 크기 때문입니다.
 """
 
 import torch
@@ -27,7 +28,7 @@ from course_lib.nn import MLP, Maxout
 class SkipGram(nn.Module):
     """낱말 w 곁에 낱말 c가 나오는지 가려내며 배우는 낱말 벡터.
 
-    words 낱말의 수 V, dim 벡터의 차원. ``vectors()``가 배운 u_w를 길이 √dim으로 맞춰 (V, dim)으로 줍니다.
+    words 낱말의 수 V, dim 벡터의 차원. 배운 것은 ``vectors()``로 꺼냅니다.
     """
 
     def __init__(self, words: int, dim: int = 200):
@@ -48,8 +49,10 @@ class SkipGram(nn.Module):
         return -(good + bad).mean()
 
     def vectors(self) -> Tensor:
+        """낱말 벡터 (V, dim): 모든 낱말에 공통인 평균을 빼고 길이를 √dim으로 맞춥니다."""
         with torch.no_grad():
-            return normalize(self.word.weight) * self.word.weight.shape[1] ** 0.5
+            centred = self.word.weight - self.word.weight.mean(0)
+            return normalize(centred) * centred.shape[1] ** 0.5
 
 
 class SkipGramBatches:
