@@ -105,7 +105,8 @@ def test_tag_recipe_in_miniature(folders, monkeypatch):
     final = made(folders, "tag_recall")["final"]
     assert list(final) == ["6", "16"]
     for row in final.values():
-        assert set(row) == set(translation.TAG_METHODS)
+        kinds = ("가리킨 낱말", "태그 열 개")
+        assert set(row) == {f"{m}: {kind}" for m in translation.TAG_METHODS for kind in kinds}
         assert all(0 <= values[0] <= 1 for values in row.values())
 
 
@@ -128,3 +129,45 @@ def test_object_recall_counts_objects_not_words():
     noise = world.words.index("좋아요")
     tags = torch.tensor([[chair, stool, noise], [chair, stool, noise]])
     assert translation.object_recall(world, tags, objects) == pytest.approx((0.5 + 0) / 2)
+
+
+def test_pointed_recall_counts_where_the_outputs_land():
+    world = TagWorld()
+    vectors = torch.eye(len(world.words))
+    chair, stool, cat, noise = (world.words.index(w) for w in ("의자", "걸상", "고양이", "좋아요"))
+    objects = torch.zeros(1, 30, dtype=torch.bool)
+    objects[0, [0, 5]] = True  # 의자와 고양이
+    cloud = vectors[torch.tensor([[chair] * 2 + [stool] * 3 + [cat] * 4 + [noise] * 91])]
+    assert (
+        translation.pointed_recall(world, vectors, cloud, objects) == 0.5
+    )  # 고양이는 5 %가 안 됩니다
+    assert translation.pointed_recall(world, vectors, cloud, objects, 0.04) == 1
+    assert translation.pointed_recall(world, vectors, vectors[[[cat]]], objects) == 0.5
+
+
+def test_the_stored_results_say_what_the_notebook_says():
+    """노트북의 글이 결과 파일에서 읽은 것: 자리마다의 순서와 크기."""
+
+    def mean(values):
+        return sum(values) / len(values)
+
+    tags = recipes.load_result("tag_recall")["values"]["final"]
+    six, sixteen = ({k: mean(v) for k, v in tags[d].items()} for d in ("6", "16"))
+    assert six["cGAN: 가리킨 낱말"] > six["회귀: 가리킨 낱말"] + 0.2
+    assert sixteen["회귀: 태그 열 개"] > sixteen["cGAN: 태그 열 개"]
+    assert max(six, key=six.get) == "분류(softmax): 태그 열 개"
+    assert six["cGAN: 가리킨 낱말"] > six["cGAN, 논문의 구조: 가리킨 낱말"] + 0.1
+    assert six["cGAN: 태그 열 개"] < 0.65
+
+    lines, greys = recipes.load_result("pix2pix_losses")["values"]["final"].values()
+    for low, high in (("L1만", "L1 + GAN (λ = 100)"), ("L1 + GAN (λ = 100)", "L1 + GAN")):
+        assert max(lines[low]["sharpness"]) < min(lines[high]["sharpness"])
+    assert min(lines["L1 + GAN"]["sharpness"]) > 1  # 없는 잔무늬
+    assert min(lines["L1 + GAN"]["across"]) < 0.2 < max(lines["L1 + GAN"]["across"])
+    assert min(lines["L1 + GAN + R1"]["across"]) < min(lines["L1 + GAN"]["across"])
+    for a, b in zip(lines["L1만"]["within"], lines["L1 + GAN"]["within"], strict=True):
+        assert 2 * a < b < 0.5
+    assert all(max(row["across"]) < 0.1 for row in greys.values())
+    assert max(lines["L1만"]["sharpness"]) < min(greys["L1만"]["sharpness"])
+    for rows in (lines, greys):
+        assert max(rows["L1만"]["l1"]) < min(min(r["l1"]) for n, r in rows.items() if n != "L1만")

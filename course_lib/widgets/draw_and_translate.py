@@ -119,7 +119,7 @@ class Translator:
 
 
 def draw_and_translate(
-    models: Mapping[str, Pix2Pix], *, size: int = 32, count: int = 3, frames: int = 8
+    models: Mapping[str, Pix2Pix], *, size: int = 32, count: int = 3, frames: int = 6
 ) -> TriView:
     """윤곽선을 그려 옮기는 위젯. 셀의 마지막 줄에 쓰면 나타납니다.
 
