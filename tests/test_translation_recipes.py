@@ -142,7 +142,7 @@ def test_pointed_recall_counts_where_the_outputs_land():
         translation.pointed_recall(world, vectors, cloud, objects) == 0.5
     )  # 고양이는 5 %가 안 됩니다
     assert translation.pointed_recall(world, vectors, cloud, objects, 0.04) == 1
-    assert translation.pointed_recall(world, vectors, vectors[[[cat]]], objects) == 0.5
+    assert translation.pointed_recall(world, vectors, vectors[torch.tensor([[cat]])], objects) == 0.5
 
 
 def test_the_stored_results_say_what_the_notebook_says():
@@ -171,3 +171,16 @@ def test_the_stored_results_say_what_the_notebook_says():
     assert max(lines["L1만"]["sharpness"]) < min(greys["L1만"]["sharpness"])
     for rows in (lines, greys):
         assert max(rows["L1만"]["l1"]) < min(min(r["l1"]) for n, r in rows.items() if n != "L1만")
+
+    captions = recipes.load_result("caption_ablation")["values"]["final"]
+    worst = {name: min(row["refused"]) for name, row in captions.items()}
+    assert 0.9 < worst["GAN"] < max(captions["GAN"]["refused"]) < worst["GAN-CLS"]
+    for plain, matched in zip(captions["GAN"]["모양"], captions["GAN-CLS"]["모양"], strict=True):
+        assert plain < matched
+    unseen = {name: row["unseen all"] for name, row in captions.items()}
+    assert mean(unseen["GAN-INT-CLS"]) > mean(unseen["GAN-CLS"])
+    assert max(unseen["GAN-INT-CLS"]) - min(unseen["GAN-INT-CLS"]) > 0.2
+    for row in captions.values():
+        assert min(row["자리"] + row["unseen 자리"]) > 0.95
+        assert abs(mean(row["크기"]) - mean(row["unseen 크기"])) < 0.1
+        assert mean(row["unseen 모양"]) < mean(row["모양"])

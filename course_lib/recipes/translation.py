@@ -466,7 +466,7 @@ def _by_seed(name: str, keys: list[dict], run, settings: dict, groups: tuple[str
         rows = final
         for group in groups:
             rows = rows.setdefault(str(record["key"][group]), {})
-        for value in record.keys() - {"key", "seconds"}:
+        for value in [name for name in record if name not in ("key", "seconds")]:
             got = record[value]
             got = [round(v, 4) for v in got] if isinstance(got, list) else round(got, 4)
             rows.setdefault(value, []).append(got)
@@ -482,5 +482,5 @@ def _by_seed(name: str, keys: list[dict], run, settings: dict, groups: tuple[str
 RESULT_FILES = {
     "tag_recall": (tag_recall, range(3)),
     "pix2pix_losses": (pix2pix_losses, range(3)),
-    "caption_ablation": (caption_ablation, range(3)),
+    "caption_ablation": (caption_ablation, range(2)),
 }
