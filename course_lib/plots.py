@@ -23,8 +23,13 @@ from course_lib.fonts import INK, MUTED, PALETTE, RULE, STYLE, use_course_font
 
 __all__ = [
     "DENSITY", "DIVERGING", "INK", "MODEL_COLORS", "MUTED", "PALETTE", "RULE",
+<<<<<<< HEAD
     "bars", "blank_figure", "curves", "density2d", "density_grid", "heat_map", "histogram", "image_grid",
     "model_color", "new_figure", "png", "scatter2d", "show", "sounds", "tree",
+=======
+    "bars", "blank_figure", "colour_grid", "curves", "density2d", "density_grid", "heat_map", "histogram", "image_grid",
+    "model_color", "new_figure", "png", "scatter2d", "show", "tree",
+>>>>>>> ch08b
 ]  # fmt: skip
 
 # 같은 모델은 강의 전체에서 같은 색입니다. 한 그림에서 비교하는 모델끼리는 색이 겹치지 않습니다.
@@ -430,6 +435,7 @@ def heat_map(
     return figure
 
 
+<<<<<<< HEAD
 SOUND_CELL = (1.9, 1.9)  # 소리 카드 하나의 크기, 인치
 SOUND_SPAN = (0.17, 0.97)  # 카드 안에서 시간 축이 차지하는 곳
 
@@ -467,6 +473,44 @@ def sounds(signals: Mapping[str, Tensor], *, rate: int = 8000, columns: int = 4)
             label.set_horizontalalignment(side)
         picture.set_yticks([0, rate / 2000], ["0", f"{rate / 2000:g}k"], fontsize=8)
         picture.tick_params(length=2, pad=1)
+=======
+def colour_grid(
+    rows: Mapping[str, Tensor],
+    *,
+    captions: Sequence[str] | None = None,
+    title: str | None = None,
+    width: float = 7.2,
+) -> Figure:
+    """색 그림 ``{줄 이름: (N, 3, H, W)}``, 값 [−1, 1]을 한 줄씩 보입니다. 채널이 하나면 흑백입니다.
+
+    ``captions``는 칸(열)마다의 글로, 맨 위에 적습니다.
+    """
+    stacks = {name: _array(value).astype(float) for name, value in rows.items()}
+    for name, value in stacks.items():
+        if value.ndim != 4 or value.shape[1] not in (1, 3) or len(value) == 0:
+            raise ValueError(f"그림의 모양은 (N, 1이나 3, H, W)여야 하는데 {name}은 {value.shape}입니다.")
+    tall, wide = next(iter(stacks.values())).shape[2:]
+    columns, gap = max(map(len, stacks.values())), max(1, round(tall / 14))
+    canvas = np.ones((len(stacks) * (tall + gap) - gap, columns * (wide + gap) - gap, 3))
+    for r, value in enumerate(stacks.values()):
+        for c, image in enumerate(np.clip((value + 1) / 2, 0, 1)):
+            top, left = r * (tall + gap), c * (wide + gap)
+            canvas[top : top + tall, left : left + wide] = image.transpose(1, 2, 0)
+    height = (width - 1.1) * canvas.shape[0] / canvas.shape[1]
+    figure, axes = new_figure(width=width, height=height + (0.4 if title else 0.1) + 0.5 * bool(captions))
+    axis = axes[0, 0]
+    axis.imshow(canvas, interpolation="nearest")
+    axis.grid(False)
+    axis.spines[:].set_visible(False)
+    axis.tick_params(length=0)
+    axis.set_yticks([r * (tall + gap) + tall / 2 for r in range(len(stacks))], list(stacks))
+    axis.set_xticks([])
+    if captions:
+        axis.set_xticks([c * (wide + gap) + wide / 2 for c in range(len(captions))], captions, fontsize=9)
+        axis.xaxis.tick_top()
+    if title:
+        axis.set_title(title)
+>>>>>>> ch08b
     return figure
 
 

@@ -171,6 +171,20 @@ def test_density_figure_is_drawn_the_right_way_up():
     assert row == pytest.approx((2 + 3) / 6 * 60, abs=1)
 
 
+def test_colour_grid_keeps_colours_and_rows():
+    red, grey = torch.full((2, 3, 4, 4), -1.0), torch.zeros(1, 1, 4, 4)
+    red[:, 0] = 1.0
+    axis = plots.colour_grid({"빨강": red, "회색": grey}, captions=["하나", "둘"]).axes[0]
+    canvas = np.asarray(axis.images[0].get_array())
+    assert canvas.shape == (9, 9, 3)
+    assert canvas[2, 2].tolist() == canvas[2, 7].tolist() == [1, 0, 0]
+    assert canvas[7, 2].tolist() == [0.5] * 3 and canvas[7, 7].tolist() == [1, 1, 1]
+    assert [t.get_text() for t in axis.get_yticklabels()] == ["빨강", "회색"]
+    assert [t.get_text() for t in axis.get_xticklabels()] == ["하나", "둘"]
+    with pytest.raises(ValueError, match="1이나 3"):
+        plots.colour_grid({"": torch.zeros(2, 4, 4)})
+
+
 def test_image_grid_places_images_row_by_row():
     images = torch.zeros(5, 4, 4)
     images[3] = 1.0

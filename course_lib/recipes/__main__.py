@@ -19,6 +19,7 @@ from course_lib.recipes import (
     pixel_rnn,
     sngan,
     speech,
+    translation,
     vae,
     wgan,
 )
@@ -32,6 +33,7 @@ CHAPTERS = (
     classifiers,
     gan,
     conditional_gan,
+    translation,
     wgan,
     sngan,
     speech,
