@@ -23,13 +23,8 @@ from course_lib.fonts import INK, MUTED, PALETTE, RULE, STYLE, use_course_font
 
 __all__ = [
     "DENSITY", "DIVERGING", "INK", "MODEL_COLORS", "MUTED", "PALETTE", "RULE",
-<<<<<<< HEAD
-    "bars", "blank_figure", "curves", "density2d", "density_grid", "heat_map", "histogram", "image_grid",
-    "model_color", "new_figure", "png", "scatter2d", "show", "sounds", "tree",
-=======
-    "bars", "blank_figure", "colour_grid", "curves", "density2d", "density_grid", "heat_map", "histogram", "image_grid",
-    "model_color", "new_figure", "png", "scatter2d", "show", "tree",
->>>>>>> ch08b
+    "bars", "blank_figure", "colour_grid", "curves", "density2d", "density_grid", "heat_map", "histogram",
+    "image_grid", "model_color", "new_figure", "png", "scatter2d", "show", "sounds", "tree",
 ]  # fmt: skip
 
 # 같은 모델은 강의 전체에서 같은 색입니다. 한 그림에서 비교하는 모델끼리는 색이 겹치지 않습니다.
@@ -435,7 +430,6 @@ def heat_map(
     return figure
 
 
-<<<<<<< HEAD
 SOUND_CELL = (1.9, 1.9)  # 소리 카드 하나의 크기, 인치
 SOUND_SPAN = (0.17, 0.97)  # 카드 안에서 시간 축이 차지하는 곳
 
@@ -473,7 +467,9 @@ def sounds(signals: Mapping[str, Tensor], *, rate: int = 8000, columns: int = 4)
             label.set_horizontalalignment(side)
         picture.set_yticks([0, rate / 2000], ["0", f"{rate / 2000:g}k"], fontsize=8)
         picture.tick_params(length=2, pad=1)
-=======
+    return figure
+
+
 def colour_grid(
     rows: Mapping[str, Tensor],
     *,
@@ -510,7 +506,6 @@ def colour_grid(
         axis.xaxis.tick_top()
     if title:
         axis.set_title(title)
->>>>>>> ch08b
     return figure
 
 
