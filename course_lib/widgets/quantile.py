@@ -160,11 +160,11 @@ def quantile_viewer() -> TriView:
         lambda tick: stage().draw(tick), steps=TICKS, start=TICKS // 3, label="점", extra=[menu]
     )
     menu.observe(lambda _: redraw(), "value")
-    ticks = np.linspace(0, TICKS, 10).round().astype(int)
+    ticks = np.linspace(0, TICKS, 8).round().astype(int)
     frames = {}
     for name, law in LAWS.items():
-        small = QuantileStage(law, 56)
+        small = QuantileStage(law, 64)
         frames[name] = [small.draw(int(t), level=9) for t in ticks]
     labels = [f"u = {u_at(int(t)):.3f}" for t in ticks]
-    html = player(frames, labels, alt="x의 CDF와 정규분포의 CDF를 확률 u로 이은 그림", start=3)
-    return TriView(box, html, next(iter(frames.values()))[3], "분위수 보기")
+    html = player(frames, labels, alt="x의 CDF와 정규분포의 CDF를 확률 u로 이은 그림", start=2)
+    return TriView(box, html, next(iter(frames.values()))[2], "분위수 보기")
