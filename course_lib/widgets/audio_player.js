@@ -8,13 +8,18 @@ function courseSetup(root, data) {
   const grid = courseElement(root, "div",
     "display:grid;gap:8px;grid-template-columns:repeat(auto-fill,minmax(min(100%,150px),1fr));max-width:" +
     (data.columns * data.cell[0] + 8 * (data.columns - 1)) + "px");
+  // 글자 대신 그림: 화면 읽개는 단추의 이름만 읽습니다
+  const icon = (mark, on) => {
+    mark.innerHTML = '<svg width="14" height="14" viewBox="0 0 18 18" aria-hidden="true"><path d="' +
+      (on ? "M4 4h10v10H4z" : "M4 2v14l12-7z") + '" fill="currentColor"/></svg>';
+  };
   let current = null;
   const stop = () => {
     if (!current) return;
     current.audio.pause();
     current.audio.currentTime = 0;
     current.line.style.display = "none";
-    current.mark.textContent = "▶";
+    icon(current.mark, false);
     current.button.setAttribute("aria-pressed", "false");
     current = null;
   };
@@ -33,7 +38,7 @@ function courseSetup(root, data) {
       "position:absolute;top:14%;bottom:4%;width:2px;background:#D55E00;display:none;pointer-events:none");
     const mark = courseElement(button, "span",
       "position:absolute;top:3px;right:6px;font-size:14px;line-height:1;color:#0072B2;pointer-events:none");
-    mark.textContent = "▶";
+    icon(mark, false);
     const audio = courseElement(button, "audio", "display:none", { preload: "auto" });
     audio.src = "data:audio/wav;base64," + data.wavs[i];
     const me = { audio, line, mark, button };
@@ -50,7 +55,7 @@ function courseSetup(root, data) {
       if (again) return;
       current = me;
       line.style.display = "block";
-      mark.textContent = "■";
+      icon(mark, true);
       button.setAttribute("aria-pressed", "true");
       const started = audio.play();
       if (started) started.catch(() => { if (current === me) stop(); });
