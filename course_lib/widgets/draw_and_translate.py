@@ -16,20 +16,20 @@ from course_lib.widgets.pad import Pad
 
 EMPTY = "빈 화판"
 EXAMPLES = (*SHAPES, "두 원")
-STEP = 15  # 기울기 슬라이더의 한 눈금, 도
+SMALL, LARGE = 20, 40  # 크기 슬라이더의 범위: 반지름/한 변, %
+TILT = math.radians(15)  # 예시의 기울기
 
 
-def example_ink(name: str, degrees: float, size: int) -> Tensor:
-    """예시의 윤곽선 (size, size), 0(흰 종이)~1(검은 잉크)."""
+def example_ink(name: str, percent: float, size: int) -> Tensor:
+    """예시의 윤곽선 (size, size), 0(흰 종이)~1(검은 잉크). percent는 반지름을 한 변으로 나눈 값(%)입니다."""
     if name not in EXAMPLES:
         raise ValueError(f"모르는 예시입니다: {name!r}. {', '.join(EXAMPLES)} 가운데에서 고르세요.")
-    two = name == "두 원"
-    turn = math.radians(degrees)
-    offset = 0.22 * size * torch.tensor([[math.cos(turn), math.sin(turn)]])
+    two, radius = name == "두 원", size * percent / 100
+    offset = 0.6 * radius * torch.tensor([[math.cos(TILT), math.sin(TILT)]])
     centre = size / 2 + (torch.cat([offset, -offset]) if two else torch.zeros(1, 2))
     kind = torch.zeros(2, dtype=torch.long) if two else torch.tensor([SHAPES.index(name)])
     ones = torch.ones(len(kind))
-    shapes = Outlines(kind, centre, size * (0.2 if two else 0.36) * ones, turn * ones, size)
+    shapes = Outlines(kind, centre, radius * (0.55 if two else 1.0) * ones, TILT * ones, size)
     return ((1 - draw_edges(shapes)[:, 0]) / 2).amax(0)
 
 
@@ -71,7 +71,7 @@ def picture(ink: Tensor, results: Mapping[str, Tensor], sharp: float = 1.1) -> b
 
 
 class Translator:
-    """화판, 예시, 기울기, 단추, 그림을 잇습니다. 셈은 모두 위의 순수 함수가 합니다."""
+    """화판, 예시, 크기, 단추, 그림을 잇습니다. 셈은 모두 위의 순수 함수가 합니다."""
 
     def __init__(self, models: Mapping[str, Pix2Pix], size: int, count: int):
         import ipywidgets as widgets
@@ -83,18 +83,18 @@ class Translator:
         self.example = widgets.Dropdown(
             options=[*EXAMPLES, EMPTY], value=EXAMPLES[0], description="예시", style=wide
         )
-        self.turn = widgets.IntSlider(0, 0, 360 - STEP, STEP, description="기울기(도)", style=wide)
+        self.scale = widgets.IntSlider(36, SMALL, LARGE, 2, description="크기(%)", style=wide)
         self.again = widgets.Button(description="다시 뽑기", icon="refresh",
                                     layout=widgets.Layout(height="42px"))  # fmt: skip
         self.picture = widgets.Image(
             format="png", layout=widgets.Layout(width="100%", max_width="640px")
         )
-        side = widgets.VBox([self.example, self.turn, self.again],
+        side = widgets.VBox([self.example, self.scale, self.again],
                             layout=widgets.Layout(max_width="320px"))  # fmt: skip
         row = widgets.Layout(flex_flow="row wrap", grid_gap="8px 16px")
         self.box = widgets.VBox([widgets.HBox([self.pad, side], layout=row), self.picture])
         self.example.observe(self._load, "value")
-        self.turn.observe(self._load, "value")
+        self.scale.observe(self._load, "value")
         self.pad.observe(self.refresh, "pixels")
         self.again.on_click(self._again)
         self._load()
@@ -108,7 +108,7 @@ class Translator:
             if self.example.value == EMPTY:
                 self.pad.pixels = []
             else:
-                ink = example_ink(self.example.value, self.turn.value, self.size)
+                ink = example_ink(self.example.value, self.scale.value, self.size)
                 self.pad.pixels = (255 * ink).round().int().flatten().tolist()
             self.refresh()
 
@@ -124,22 +124,22 @@ def draw_and_translate(
     """윤곽선을 그려 옮기는 위젯. 셀의 마지막 줄에 쓰면 나타납니다.
 
     models  {이름: 흑백 윤곽선 (1, size, size)을 색 그림으로 옮기는 Pix2Pix}
-    count   같은 선을 몇 번 옮겨 보일지      frames  재생기에 담을 기울기의 수
+    count   같은 선을 몇 번 옮겨 보일지      frames  재생기에 담을 크기의 수
 
-    커널이 없는 곳에는 예시를 돌려 가며 미리 옮긴 그림들이 나타납니다.
+    커널이 없는 곳에는 예시의 크기를 바꾸어 가며 미리 옮긴 그림들이 나타납니다.
     ValueError: 모델이 없거나 size × size의 윤곽선을 받지 못할 때.
     """
     models = {name: copy.deepcopy(m).float().eval().requires_grad_(False) for name, m in models.items()}  # fmt: skip
     if not models:
         raise ValueError("models에 {이름: Pix2Pix}를 하나 이상 주세요.")
     translator = Translator(models, size, count)
-    turns = [round(k * 360 / frames / STEP) * STEP for k in range(frames)]
+    scales = [round(SMALL + k * (LARGE - SMALL) / (frames - 1)) for k in range(frames)]
     drawn = {}
     for name in EXAMPLES:
-        inks = [example_ink(name, degrees, size) for degrees in turns]
+        inks = [example_ink(name, percent, size) for percent in scales]
         drawn[name] = [picture(ink, translate(models, ink, count), sharp=0.7) for ink in inks]
     html = player(
-        drawn, [f"기울기 {degrees}도" for degrees in turns], width=620,
+        drawn, [f"크기 {percent} %" for percent in scales], width=620, start=frames - 1,
         alt="윤곽선 하나를 두 신경망이 칠한 그림들. L1만 배운 쪽은 흐리고 한 가지 색입니다",
     )  # fmt: skip
-    return TriView(translator.box, html, drawn[EXAMPLES[0]][0], "그려서 옮기기")
+    return TriView(translator.box, html, drawn[EXAMPLES[0]][-1], "그려서 옮기기")

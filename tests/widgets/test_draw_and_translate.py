@@ -26,15 +26,15 @@ def models():
     }
 
 
-def test_examples_turn_and_stay_inside():
+def test_examples_grow_and_stay_inside():
     for name in widget.EXAMPLES:
-        inks = torch.stack([widget.example_ink(name, d, 32) for d in (0, 45, 345)])
+        sizes = (widget.SMALL, 30, widget.LARGE)
+        inks = torch.stack([widget.example_ink(name, percent, 32) for percent in sizes])
         assert inks.shape == (3, 32, 32) and inks.max() > 0.7 and inks.min() >= 0
         assert inks[:, [0, -1]].max() < 0.5 and inks[:, :, [0, -1]].max() < 0.5
-        if name != "원":
-            assert not torch.allclose(inks[0], inks[1], atol=0.1)
+        assert not torch.allclose(inks[0], inks[1], atol=0.1)
     with pytest.raises(ValueError, match="모르는 예시"):
-        widget.example_ink("별", 0, 32)
+        widget.example_ink("별", 30, 32)
 
 
 def test_same_seed_same_pictures_and_the_global_stream_is_left_alone(models):
@@ -57,8 +57,8 @@ def test_controls_change_the_picture(models):
 
     live.example.value = "세모"
     assert changed() and len(live.pad.pixels) == 32 * 32
-    for degrees in (live.turn.max, 30):
-        live.turn.value = degrees
+    for percent in (live.scale.min, live.scale.max):
+        live.scale.value = percent
         assert changed()
     live.again.click()
     assert changed()
