@@ -484,7 +484,9 @@ def colour_grid(
     stacks = {name: _array(value).astype(float) for name, value in rows.items()}
     for name, value in stacks.items():
         if value.ndim != 4 or value.shape[1] not in (1, 3) or len(value) == 0:
-            raise ValueError(f"그림의 모양은 (N, 1이나 3, H, W)여야 하는데 {name}은 {value.shape}입니다.")
+            raise ValueError(
+                f"그림의 모양은 (N, 1이나 3, H, W)여야 하는데 {name}은 {value.shape}입니다."
+            )
     tall, wide = next(iter(stacks.values())).shape[2:]
     columns, gap = max(map(len, stacks.values())), max(1, round(tall / 14))
     canvas = np.ones((len(stacks) * (tall + gap) - gap, columns * (wide + gap) - gap, 3))
@@ -493,7 +495,9 @@ def colour_grid(
             top, left = r * (tall + gap), c * (wide + gap)
             canvas[top : top + tall, left : left + wide] = image.transpose(1, 2, 0)
     height = (width - 1.1) * canvas.shape[0] / canvas.shape[1]
-    figure, axes = new_figure(width=width, height=height + (0.4 if title else 0.1) + 0.5 * bool(captions))
+    figure, axes = new_figure(
+        width=width, height=height + (0.4 if title else 0.1) + 0.5 * bool(captions)
+    )
     axis = axes[0, 0]
     axis.imshow(canvas, interpolation="nearest")
     axis.grid(False)
@@ -502,7 +506,9 @@ def colour_grid(
     axis.set_yticks([r * (tall + gap) + tall / 2 for r in range(len(stacks))], list(stacks))
     axis.set_xticks([])
     if captions:
-        axis.set_xticks([c * (wide + gap) + wide / 2 for c in range(len(captions))], captions, fontsize=9)
+        axis.set_xticks(
+            [c * (wide + gap) + wide / 2 for c in range(len(captions))], captions, fontsize=9
+        )
         axis.xaxis.tick_top()
     if title:
         axis.set_title(title)

@@ -130,8 +130,19 @@ def test_nearest_words_and_votes():
     torch.manual_seed(0)
     tags = predict_tags(gan, torch.ones(2, 1), vectors, samples=50, near=1, count=2)
     assert [sorted(row) for row in tags.tolist()] == [[0, 2], [0, 2]]
-    tags = predict_tags(gan, torch.ones(1, 1), vectors, samples=50, near=2, count=4)
+    # 낱말 4는 두 표본 모두와 조금씩 닮아 코사인의 합이 크지만, 둘째로 가까운 적도 없습니다
+    five = torch.eye(5)
+    five[4] = torch.tensor([0.4, 0.1, 0.4, 0.05, 0.8])
+
+    class Wide(Alternating):
+        def forward(self, z, y):
+            x = super().forward(z, y)
+            return torch.cat([x[:, :1], 3 * x[:, 1:2], x[:, 2:3], 6 * x[:, 3:4], 0 * x[:, :1]], 1)
+
+    tags = predict_tags(GAN(Wide(), nn.Identity(), 1), torch.ones(1, 1), five, samples=50, near=2, count=4)  # fmt: skip
     assert sorted(tags[0].tolist()) == [0, 1, 2, 3]
+    tags = predict_tags(GAN(Wide(), nn.Identity(), 1), torch.ones(1, 1), five, samples=50, near=1, count=3)  # fmt: skip
+    assert sorted(tags[0].tolist()) == [0, 2, 4]
     for bad in ({"near": 5}, {"count": 0}):
         with pytest.raises(ValueError, match="near와 count"):
             predict_tags(gan, torch.ones(1, 1), vectors, **({"near": 1, "count": 1} | bad))
