@@ -1,0 +1,63 @@
+"""14장의 결과 파일: 노트북의 문장이 파일과 맞고, 조리법이 작은 설정에서 돕니다."""
+
+import pytest
+
+from course_lib.recipes import flows as recipes
+from course_lib.recipes import load_result
+
+
+@pytest.fixture(scope="module")
+def final():
+    coupling, ordered = (
+        load_result(name)["values"]["final"] for name in ("flow_stability", "autoregressive_flows")
+    )
+    return {data: coupling[data] | ordered[data] for data in ordered}
+
+
+def test_what_the_notebook_says_about_the_ranking(final):
+    median = {data: {m: row["median"] for m, row in rows.items()} for data, rows in final.items()}
+    assert all(row["MAF"] < row["NICE"] for row in median.values())
+    for data in ("moons", "checkerboard", "digits"):
+        assert median[data]["RealNVP"] < median[data]["MAF"]
+    for data in ("checkerboard", "digits"):
+        assert median[data]["MADE MoG"] < median[data]["MAF"]
+    banana = final["banana"]
+    assert median["banana"]["MADE MoG"] == max(median["banana"].values())
+    spread = max(banana["MAF"]["per_seed"]) - min(banana["MAF"]["per_seed"])
+    assert 0 < median["banana"]["RealNVP"] - median["banana"]["MAF"] < spread
+    for data in ("moons", "banana", "checkerboard"):
+        assert abs(median[data]["IAF"] - median[data]["MAF"]) < 0.03
+        assert final[data]["IAF"]["cpu_seconds"] > 2 * final[data]["MAF"]["cpu_seconds"]
+
+
+def test_equal_parameters_and_no_divergence(final):
+    for data, rows in final.items():
+        size = rows["RealNVP"]["parameters"]
+        for model in ("MAF", "MADE MoG", "IAF"):
+            if model in rows:
+                assert abs(rows[model]["parameters"] / size - 1) < 0.02, (data, model)
+        assert all(row["diverged"] == 0 for row in rows.values())
+
+
+def test_the_posterior_file_names_its_parameters():
+    sizes = load_result("iaf_posterior")["values"]["parameters"]
+    for k in ("2", "4"):
+        assert 0.15 <= sizes[f"{k} IAF"] / sizes[f"{k} 대각"] - 1 < 0.19
+
+
+def test_the_recipes_in_miniature(monkeypatch, tmp_path):
+    from course_lib.recipes import results
+
+    monkeypatch.setattr(results, "UNFINISHED", tmp_path)
+    small = {"steps": {"2d": 2, "digits": 2}, "warmup": 1, "batch": 32}
+    small["test_points"] = dict.fromkeys(("moons", "banana", "checkerboard"), 50)
+    monkeypatch.setattr(recipes, "STABILITY", recipes.STABILITY | small)
+    values = recipes.autoregressive_flows([0])
+    assert set(values["final"]) == {"moons", "banana", "checkerboard", "digits"}
+    assert set(values["final"]["digits"]) == {"MAF", "MADE MoG"}
+    assert all(r["median"] is not None for rows in values["final"].values() for r in rows.values())
+    monkeypatch.setattr(recipes, "POSTERIOR", recipes.POSTERIOR | {"updates": 60, "samples": 2})
+    rows = recipes.iaf_posterior([0, 1])["elbo"]
+    assert {k: {n: len(v) for n, v in r.items()} for k, r in rows.items()} == {
+        k: {"대각": 2, "IAF": 2} for k in ("2", "4")
+    }
