@@ -93,21 +93,23 @@ class MaskedMLP(nn.Module):
         self.register_load_state_dict_post_hook(MaskedMLP._rebuild)
 
     def forward(self, x: Tensor, k: int = 0, context: Tensor | None = None) -> Tensor:
-        if (context is None) != (self.context is None):
-            raise ValueError(
-                "context는 만들 때 context=차원을 준 모델에만, 그리고 반드시 넣습니다."
-            )
+        self._check_context(context)
         h = x
-        for level, layer in enumerate(self.layers[:-1]):
+        for layer in self.layers[:-1]:
             h = layer(h, k)
-            if level == 0 and context is not None:
-                h = h + self.context(context)
+            if context is not None:  # 조건 h의 몫은 첫 은닉층에 한 번만 더합니다
+                h, context = h + self.context(context), None
             h = self.activation(h)
         out = self.layers[-1](h, k)
         if self.direct is not None:
             out = out + self.direct(x, k)
-        # 같은 종류의 출력끼리 이어 두어야 μ와 α로 가른 것이 띄엄띄엄하지 않습니다: (B, outputs·D) → (B, D, outputs)
-        return out.unflatten(-1, (self.outputs, self.dim)).transpose(-1, -2)
+        return out.unflatten(-1, (self.outputs, self.dim)).mT  # (B, outputs·D) → (B, D, outputs)
+
+    def _check_context(self, context) -> None:
+        if (context is None) != (self.context is None):
+            raise ValueError(
+                "context는 만들 때 context=차원을 준 모델에만, 그리고 반드시 넣습니다."
+            )
 
     def _masks(self) -> list[Tensor]:
         """층마다의 마스크 (K, out, in)."""
