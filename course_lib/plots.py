@@ -252,9 +252,10 @@ def image_grid(
         for c, image in enumerate(line):
             top, left = r * (tall + gap), c * (wide + gap)
             canvas[top : top + tall, left : left + wide] = image
-    label_space = 0.8 if named else 0.0
+    label_space = max(0.8, 0.15 * max(map(len, rows)) + 0.1) if named else 0.0
     height = (width - label_space) * canvas.shape[0] / canvas.shape[1] + (0.4 if title else 0.1)
     figure, axes = new_figure(width=width, height=max(height, 0.7))
+    figure.get_layout_engine().set(w_pad=0.08)  # 줄 이름의 첫 글자가 그림 끝에 닿지 않게
     axis = axes[0, 0]
     axis.imshow(canvas, cmap="gray_r", vmin=low, vmax=high, interpolation="nearest")
     axis.grid(False)
