@@ -54,3 +54,15 @@ def course_data() -> Path:
     if folder is None:
         pytest.skip("COURSE_DATA를 지정하지 않았습니다.")
     return folder
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch) -> Path:
+    """조리법이 결과와 상태를 임시 폴더에 쓰게 합니다."""
+    from course_lib.recipes import __main__ as command
+    from course_lib.recipes import results
+
+    monkeypatch.setattr(command, "DATA", tmp_path)
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(results, "UNFINISHED", tmp_path / "cache")
+    return tmp_path

@@ -7,15 +7,7 @@ from course_lib import recipes
 from course_lib.datasets.toy2d import Grid25
 from course_lib.gan.dcgan import dcgan
 from course_lib.recipes import __main__ as command
-from course_lib.recipes import classifiers, gan, results
-
-
-@pytest.fixture
-def folders(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "DATA", tmp_path)
-    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(results, "UNFINISHED", tmp_path / "cache")
-    return tmp_path
+from course_lib.recipes import classifiers, gan
 
 
 def test_modes_recipe_in_miniature(folders, monkeypatch):

@@ -23,14 +23,6 @@ def tiny(steps, lr=5e-3):
     }
 
 
-@pytest.fixture
-def folders(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "DATA", tmp_path)
-    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(results, "UNFINISHED", tmp_path / "cache")
-    return tmp_path
-
-
 def test_result_file_keeps_values_and_says_how_it_was_made(tmp_path):
     values = {"이름": [1.5, None], "b": {"c": 2}}
     path = recipes.save_result(

@@ -7,15 +7,7 @@ from course_lib import recipes
 from course_lib.datasets import shapes as S
 from course_lib.datasets.tags import TagWorld
 from course_lib.recipes import __main__ as command
-from course_lib.recipes import results, translation
-
-
-@pytest.fixture
-def folders(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "DATA", tmp_path)
-    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(results, "UNFINISHED", tmp_path / "cache")
-    return tmp_path
+from course_lib.recipes import translation
 
 
 def made(folders, name):
@@ -142,7 +134,9 @@ def test_pointed_recall_counts_where_the_outputs_land():
         translation.pointed_recall(world, vectors, cloud, objects) == 0.5
     )  # 고양이는 5 %가 안 됩니다
     assert translation.pointed_recall(world, vectors, cloud, objects, 0.04) == 1
-    assert translation.pointed_recall(world, vectors, vectors[torch.tensor([[cat]])], objects) == 0.5
+    assert (
+        translation.pointed_recall(world, vectors, vectors[torch.tensor([[cat]])], objects) == 0.5
+    )
 
 
 def test_the_stored_results_say_what_the_notebook_says():

@@ -2,21 +2,12 @@
 
 import json
 
-import pytest
 import torch
 
 from course_lib import recipes
 from course_lib.gan.wgan_gp import conv_wgan_gp
 from course_lib.recipes import __main__ as command
-from course_lib.recipes import results, wgan
-
-
-@pytest.fixture
-def folders(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "DATA", tmp_path)
-    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(results, "UNFINISHED", tmp_path / "cache")
-    return tmp_path
+from course_lib.recipes import wgan
 
 
 def tiny(steps):

@@ -44,16 +44,50 @@ def flow_stability(seeds: Sequence[int]) -> dict:
         for seed in seeds
     ]
     records = run_each("flow_stability", keys, _stability_run)
-    values: dict = {"settings": STABILITY, "final": {}}
+    return {"settings": STABILITY} | by_data_and_model(records)
+
+
+def by_data_and_model(records: Sequence[dict]) -> dict:
+    """실험들을 {"final": {데이터: {모델: 요약}}, "seconds"}로 모읍니다. 시드마다의 값, 중앙값, 발산한 수를 남깁니다."""
+    from course_lib.datasets import TOY2D
+
+    final: dict = {}
     for record in records:
         key = record["key"]
-        row = values["final"].setdefault(key["data"], {}).setdefault(key["model"], {"per_seed": []})
+        row = final.setdefault(key["data"], {}).setdefault(key["model"], {"per_seed": []})
         row["per_seed"].append(record["nll"])
         row["parameters"] = record["parameters"]
         row.setdefault("cpu_seconds", []).append(record["cpu_seconds"])
-    _summarise(values["final"])
-    values["seconds"] = sum(record["seconds"] for record in records)
-    return values
+    for data, rows in final.items():
+        for row in rows.values():
+            finite = [v for v in row["per_seed"] if v is not None]
+            row["unit"] = "bits/dim" if data == "digits" else "nats"
+            row["diverged"] = len(row["per_seed"]) - len(finite)
+            row["median"] = statistics.median(finite) if finite else None
+            row["cpu_seconds"] = statistics.median(row["cpu_seconds"])
+            row["worst_minus_median"] = max(finite) - row["median"] if finite else None
+            if data in TOY2D:
+                row["entropy"] = TOY2D[data].entropy
+    return {"final": final, "seconds": sum(record["seconds"] for record in records)}
+
+
+def trained(model, batches, test_nll, *, seed: int, **how) -> dict:
+    """−log p의 평균을 줄이고 {"parameters", "cpu_seconds", "nll"}을 돌려줍니다. 발산하면 nll은 None입니다."""
+    from course_lib.training import TrainingDiverged, fit
+
+    training = fit(model, lambda model, x: -model.log_prob(x).mean(), batches, seed=seed, **how)
+    result = {"parameters": sum(p.numel() for p in model.parameters())}
+    start = time.process_time()
+    try:
+        for _ in training:
+            pass
+    except TrainingDiverged as error:
+        result["diverged_at"] = error.step
+    result["cpu_seconds"] = time.process_time() - start
+    with torch.no_grad():
+        nll = float(test_nll())
+    finished = "diverged_at" not in result and math.isfinite(nll)
+    return result | {"nll": nll if finished else None}
 
 
 def _stability_run(key: dict) -> dict:
@@ -62,7 +96,6 @@ def _stability_run(key: dict) -> dict:
     from course_lib.flows.maf import MAF, MADEMoG
     from course_lib.flows.nice import NICE
     from course_lib.flows.realnvp import RealNVP
-    from course_lib.training import TrainingDiverged, fit
 
     models = {"NICE": NICE, "RealNVP": RealNVP, "MAF": MAF, "IAF": IAF, "MADE MoG": MADEMoG}
     build = models[key["model"]]
@@ -82,28 +115,9 @@ def _stability_run(key: dict) -> dict:
         def test_nll():
             return -model.log_prob(test).mean()
 
-    training = fit(
-        model,
-        lambda model, x: -model.log_prob(x).mean(),
-        batches,
-        steps=STABILITY["steps"][kind],
-        lr=STABILITY["lr"][kind],
-        warmup=STABILITY["warmup"],
-        max_grad_norm=STABILITY["max_grad_norm"],
-        seed=key["seed"],
-    )
-    result = {"parameters": sum(p.numel() for p in model.parameters())}
-    start = time.process_time()
-    try:
-        for _ in training:
-            pass
-    except TrainingDiverged as error:
-        result["diverged_at"] = error.step
-    result["cpu_seconds"] = time.process_time() - start
-    with torch.no_grad():
-        nll = float(test_nll())
-    finished = "diverged_at" not in result and math.isfinite(nll)
-    return result | {"nll": nll if finished else None}
+    how = {"steps": STABILITY["steps"][kind], "lr": STABILITY["lr"][kind]}
+    how |= {name: STABILITY[name] for name in ("warmup", "max_grad_norm")}
+    return trained(model, batches, test_nll, seed=key["seed"], **how)
 
 
 def _digits_flow(build, shape) -> tuple:
@@ -169,32 +183,7 @@ def autoregressive_flows(seeds: Sequence[int]) -> dict:
         if data != "digits" or "digits" in shapes
     ]
     records = run_each("autoregressive_flows", keys, _stability_run)
-    values: dict = {"settings": STABILITY, "shapes": ORDERED, "final": {}}
-    for record in records:
-        key = record["key"]
-        row = values["final"].setdefault(key["data"], {}).setdefault(key["model"], {"per_seed": []})
-        row["per_seed"].append(record["nll"])
-        row["parameters"] = record["parameters"]
-        row.setdefault("cpu_seconds", []).append(record["cpu_seconds"])
-    _summarise(values["final"])
-    values["seconds"] = sum(record["seconds"] for record in records)
-    return values
-
-
-def _summarise(final: dict) -> None:
-    """시드마다의 값에 중앙값, 발산한 수, 가장 나쁜 것과 중앙값의 차이를 더합니다(제자리)."""
-    from course_lib.datasets import TOY2D
-
-    for data, rows in final.items():
-        for row in rows.values():
-            finite = [v for v in row["per_seed"] if v is not None]
-            row["unit"] = "bits/dim" if data == "digits" else "nats"
-            row["diverged"] = len(row["per_seed"]) - len(finite)
-            row["median"] = statistics.median(finite) if finite else None
-            row["cpu_seconds"] = statistics.median(row["cpu_seconds"])
-            row["worst_minus_median"] = max(finite) - row["median"] if finite else None
-            if data in TOY2D:
-                row["entropy"] = TOY2D[data].entropy
+    return {"settings": STABILITY, "shapes": ORDERED} | by_data_and_model(records)
 
 
 POSTERIOR = {

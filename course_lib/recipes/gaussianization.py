@@ -1,13 +1,10 @@
 """15장의 결과 파일."""
 
-import math
-import statistics
-import time
 from collections.abc import Sequence
 
 import torch
 
-from course_lib.recipes.flows import STABILITY
+from course_lib.recipes.flows import STABILITY, by_data_and_model, trained
 from course_lib.recipes.results import code_hash, run_each
 
 CODE = ["flows/gaussianization.py", "flows/mintnet.py", "datasets/toy2d.py", "datasets/digits.py"]
@@ -37,27 +34,8 @@ def flow_stability_15(seeds: Sequence[int]) -> dict:
         for d, m in [*pairs, ("digits", "MintNet")]
         for s in seeds
     ]
-    values: dict = {"settings": SETTINGS, "final": {}}
     records = run_each("flow_stability_15", keys, _run)
-    for record in records:
-        key = record["key"]
-        row = values["final"].setdefault(key["data"], {}).setdefault(key["model"], {"per_seed": []})
-        row["per_seed"].append(record["nll"])
-        row["parameters"] = record["parameters"]
-        row.setdefault("cpu_seconds", []).append(record["cpu_seconds"])
-    from course_lib.datasets import TOY2D
-
-    for data, rows in values["final"].items():
-        for row in rows.values():
-            finite = [v for v in row["per_seed"] if v is not None]
-            row["unit"] = "bits/dim" if data == "digits" else "nats"
-            row["diverged"] = len(row["per_seed"]) - len(finite)
-            row["median"] = statistics.median(finite) if finite else None
-            row["cpu_seconds"] = statistics.median(row["cpu_seconds"])
-            if data in TOY2D:
-                row["entropy"] = TOY2D[data].entropy
-    values["seconds"] = sum(record["seconds"] for record in records)
-    return values
+    return {"settings": SETTINGS} | by_data_and_model(records)
 
 
 def _gaussianization(toy, seed: int):
@@ -78,7 +56,6 @@ BUILD = {"Gaussianization": _gaussianization, "MintNet": _mintnet}
 
 def _run(key: dict) -> dict:
     from course_lib.datasets import TOY2D
-    from course_lib.training import TrainingDiverged, fit
 
     torch.manual_seed(key["seed"])
     if key["data"] == "digits":
@@ -98,21 +75,7 @@ def _run(key: dict) -> dict:
         def test_nll():
             return torch.cat([-model.log_prob(part) for part in test.split(10_000)]).mean()
 
-    training = fit(
-        model, lambda model, x: -model.log_prob(x).mean(), batches, seed=key["seed"], **how
-    )
-    result = {"parameters": sum(p.numel() for p in model.parameters())}
-    start = time.process_time()
-    try:
-        for _ in training:
-            pass
-    except TrainingDiverged as error:
-        result["diverged_at"] = error.step
-    result["cpu_seconds"] = time.process_time() - start
-    with torch.no_grad():
-        nll = float(test_nll())
-    finished = "diverged_at" not in result and math.isfinite(nll)
-    return result | {"nll": nll if finished else None}
+    return trained(model, batches, test_nll, seed=key["seed"], **how)
 
 
 def digits_mintnet():

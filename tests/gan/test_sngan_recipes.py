@@ -1,21 +1,12 @@
 """10장의 조리법: 작은 설정으로 끝까지 돌고, 네 모델의 모양이 약속대로입니다."""
 
-import pytest
 import torch
 from torch import nn
 
 from course_lib import recipes
 from course_lib.gan.sngan import SpectralNorm
 from course_lib.recipes import __main__ as command
-from course_lib.recipes import results, sngan
-
-
-@pytest.fixture
-def folders(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "DATA", tmp_path)
-    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(results, "UNFINISHED", tmp_path / "cache")
-    return tmp_path
+from course_lib.recipes import sngan
 
 
 def test_rates_recipe_in_miniature(folders, monkeypatch):
