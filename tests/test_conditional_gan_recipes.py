@@ -115,3 +115,12 @@ def test_result_files_in_miniature(folders, monkeypatch):
         assert len(row["class_accuracy"]) == 2 and all(0.1 <= v <= 1 for v in row["class_accuracy"])
     with pytest.raises(ValueError, match="맥스아웃"):
         recipes.digits_cgan("없음")
+
+
+def test_the_committed_result_says_what_the_notebook_says():
+    final = load_result("infogan_seeds")["values"]["final"]
+    found = final["λ = 1"]["class_accuracy"]
+    assert (round(min(found), 2), round(max(found) + 1e-9, 2)) == (0.61, 0.83)
+    assert max(final["λ = 0"]["information_discrete"]) < 0.2  # 0에 가깝습니다
+    noise = [max(final["λ = 1"][k]) for k in ("noise_slant", "noise_width")]
+    assert max(noise) < 0.1  # λ = 1에서는 잡음이 하는 일이 거의 없습니다

@@ -1,5 +1,7 @@
 """GAN과 분류기의 조리법: 작은 설정으로 끝까지 돌고, 배치가 약속한 범위를 지킵니다."""
 
+import json
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from course_lib import recipes
 from course_lib.datasets.toy2d import Grid25
 from course_lib.gan.dcgan import dcgan
 from course_lib.recipes import __main__ as command
-from course_lib.recipes import classifiers, gan
+from course_lib.recipes import classifiers, gan, results
 
 
 def test_modes_recipe_in_miniature(folders, monkeypatch):
@@ -79,3 +81,11 @@ def test_each_broken_rule_changes_the_network_and_still_runs(folders, monkeypatc
     assert command.main(["dcgan_ablation", "--seeds", "1"]) == 0
     final = recipes.load_result("dcgan_ablation", folders / "results")["values"]["final"]
     assert list(final) == list(build) and all(row["frechet"][0] > 0 for row in final.values())
+
+
+def test_the_committed_dcgan_says_what_notebook_07_says():
+    card = json.loads((results.DATA / "checkpoints" / "dcgan.json").read_text("utf-8"))
+    metric = card["metric"]
+    gain = metric["accuracy_1000_labels_d_features"] - metric["accuracy_1000_labels_pixels"]
+    assert gain > 0.05 and metric["frechet"] > metric["frechet_real_halves"]
+    assert metric["confidence"] > 0.85 and 2.2 < metric["class_entropy"] < 2.303

@@ -47,6 +47,8 @@ def solve_in_order(
     net의 출력 [:, i]는 순번이 앞선 v에만 의존하므로 D걸음이면 정확합니다. 기울기가 필요하면 걸음마다 신경망
     전체를 다시 계산하고, 아니면 걸음마다 **새로 정해진 뉴런만** 계산합니다(``_solve_incrementally``).
     """
+    if net.direct is not None or len(net.order) > 1:
+        raise ValueError("마스크가 한 벌이고 direct가 없는 MaskedMLP만 풀 수 있습니다.")
     tracked = (given, context, *net.parameters())
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tracked):
         v = torch.zeros_like(given)

@@ -6,8 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Independent, Normal, TransformedDistribution
 
+from course_lib.autoregressive.made import MaskedMLP
 from course_lib.base import Inverse
 from course_lib.checks import check_flow, check_normalised, randomise_
+from course_lib.datasets import TOY2D
+from course_lib.flows import maf
 from course_lib.flows.iaf import IAF, IAFLayer
 from course_lib.flows.maf import MAF, BatchNorm, MADEMoG, MAFLayer, MAFMoG, bounded, solve_in_order
 from course_lib.units import LogitPreprocess
@@ -238,7 +241,34 @@ def test_log_scale_is_bounded_and_far_points_stay_finite():
     assert (layer.inverse(far)[1].abs() <= 3 * 5.0 + 1e-4).all()
 
 
+def test_without_the_bound_the_first_step_may_overflow(monkeypatch):
+    """노트북 14의 4절: 값이 큰 데이터(바나나)에서는 시작하자마자 손실이 무한대가 되기도 합니다."""
+
+    def finite(seed):
+        torch.manual_seed(seed)
+        model = MAF(2)
+        x = TOY2D["banana"].sample(256, torch.Generator().manual_seed(seed))
+        return bool(model.log_prob(x).mean().isfinite())
+
+    assert all(map(finite, range(20)))
+    monkeypatch.setattr(maf, "LIMIT", float("inf"))
+    assert not all(map(finite, range(20)))
+
+
+def test_mixture_base_samples_are_those_of_the_density():
+    torch.manual_seed(0)
+    model = randomise_(MAFMoG(3, 2, (16,), components=2), 0.15).eval()
+    x = model.sample(4000)
+    entropy = -model.log_prob(
+        x
+    ).mean()  # 표본의 밀도가 이웃한 모델의 표본보다 높습니다(깁스 부등식)
+    other = randomise_(copy.deepcopy(model), 0.3, seed=1)
+    assert x.shape == (4000, 3) and entropy < -other.log_prob(x).mean()
+
+
 def test_bad_input():
+    with pytest.raises(ValueError, match="direct"):
+        solve_in_order(MaskedMLP(3, (4,), 2, direct=True), torch.zeros(1, 3), max)
     with pytest.raises(ValueError, match="2 이상"):
         MAF(1)
     with pytest.raises(ValueError, match="noise"):
