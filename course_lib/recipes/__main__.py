@@ -12,6 +12,7 @@ from course_lib.recipes import (
     autoregressive,
     classifiers,
     conditional_gan,
+    distillation,
     flows,
     gan,
     gaussianization,
@@ -39,6 +40,7 @@ CHAPTERS = (
     speech,
     flows,
     gaussianization,
+    distillation,
 )
 RESULT_FILES: dict[str, tuple[Callable[[Sequence[int]], dict], Sequence[int]]] = {}
 CHECKPOINTS: dict[str, Callable[[str], dict]] = {}
