@@ -14,6 +14,6 @@ def test_recipe_in_miniature(folders, monkeypatch):
     for rows in final.values():
         assert set(rows) == {"1", "2"}
         for row in rows.values():
-            assert len(row["shares"]) == 2 and 0 <= row["lost"] <= 2
+            assert len(row["shares"]) == len(row["kl"]) == 2 and 0 <= row["lost"] <= 2
             assert all(0 <= a + b <= 1 for a, b in row["shares"])
             assert abs(row["between"] - 1 + sum(map(sum, row["shares"])) / 2) < 1e-9

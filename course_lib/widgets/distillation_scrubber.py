@@ -52,7 +52,7 @@ class Recorder:
         samples: Tensor | None = None,
         frames: int = 13,
         draws: int = 2000,
-        shown: int = 300,
+        shown: int = 200,
         seed: int = 0,
     ):
         if steps < 1 or frames < 2:
@@ -65,8 +65,8 @@ class Recorder:
         self.see(0)
 
     def see(self, step: int) -> None:
-        """적을 단계이면 적습니다."""
-        if step not in self.at:
+        """적을 단계이고 아직 적지 않았으면 적습니다."""
+        if step not in self.at or step in (row[0] for row in self._rows):
             return
         training = self._student.training
         self._student.eval()
@@ -99,7 +99,7 @@ class Recorder:
 class ScrubberStage:
     """기록 하나를 그리는 준비된 그림. ``draw(k)``가 k번째 기록의 PNG를 돌려줍니다."""
 
-    def __init__(self, recording: Recording, dpi: float = 110):
+    def __init__(self, recording: Recording, dpi: float = 110, shades: int = 24):
         self._recording = r = recording
         figure = blank_figure(7.6, 3.5)
         left = figure.add_axes([0.05, 0.1, 0.4, 0.79])
@@ -118,7 +118,7 @@ class ScrubberStage:
         ticks = np.linspace(0, 1, 5)
         right.set_xticks(ticks, [f"{round(r.steps[-1] * t**2)}" for t in ticks])
         right.set_xlabel("단계(제곱근 간격)", fontsize=10)
-        right.set_title("nats", fontsize=12)
+        right.set_ylabel("nats", fontsize=10)
         right.axhline(0, color=MUTED, lw=0.8)
         self._lines, self._dots = [], []
         for name, key in COLORS.items():
@@ -126,11 +126,13 @@ class ScrubberStage:
             style = {"color": PALETTE[key], "animated": True}
             self._lines.append(right.plot([], [], lw=2.2, **style)[0])
             self._dots.append(right.plot([], [], "o", ms=6, **style)[0])
-        right.legend(fontsize=9.5, loc="upper right", framealpha=0.85)
+        right.legend(fontsize=10.5, loc="lower center", bbox_to_anchor=(0.5, 0.99), ncols=3, frameon=False,
+                     handlelength=1.2, columnspacing=1.2)  # fmt: skip
         color = PALETTE["vermillion"]
         self._points = left.plot([], [], "o", color=color, ms=3, mew=0, alpha=0.6, animated=True)[0]
         self._stage = Stage(figure, dpi)
-        self._stage.palette = Palette.ramps("black", MUTED, *[PALETTE[k] for k in COLORS.values()])
+        colors = [PALETTE[key] for key in COLORS.values()]
+        self._stage.palette = Palette.ramps("black", MUTED, *colors, steps=shades)
 
     def draw(self, k: int, level: int = 1) -> bytes:
         """k번째 기록까지의 곡선과 그때의 표본."""
@@ -173,14 +175,12 @@ def distillation_scrubber(recordings: Mapping[str, Recording]) -> TriView:
         steps=last, start=last, label="기록", interval=450, extra=[menu],
     )  # fmt: skip
     menu.observe(lambda _: redraw(), "value")
+    picks = np.linspace(0, last, min(9, last + 1)).round().astype(int)  # 재생기에는 아홉 장만
     frames = {}
     for name, r in recordings.items():
-        small = ScrubberStage(r, 74)
-        frames[name] = [small.draw(k, level=9) for k in range(last + 1)]
-    first = next(iter(recordings.values()))
-    labels = [f"기록 {k} / {last}" for k in range(last + 1)]
-    if len({tuple(r.steps) for r in recordings.values()}) == 1:
-        labels = [f"{step}단계" for step in first.steps]
+        small = ScrubberStage(r, 70, shades=6)
+        frames[name] = [small.draw(k, level=9) for k in picks]
+    labels = [f"기록 {k} / {last}" for k in picks]
     html = player(frames, labels, alt="학생의 표본이 교사의 밀도를 따라가는 과정과 KL의 곡선",
-                  start=last, seconds=6, width=780)  # fmt: skip
-    return TriView(box, html, next(iter(frames.values()))[last], "증류의 되감기")
+                  start=len(picks) - 1, seconds=6, width=780)  # fmt: skip
+    return TriView(box, html, next(iter(frames.values()))[-1], "증류의 되감기")
