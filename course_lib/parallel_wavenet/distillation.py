@@ -208,7 +208,8 @@ def distillation_kl(
 def start_near_identity(student: FlowModel, scale: float = 0.1) -> FlowModel:
     """IAF의 층마다 마지막 가중치와 편향에 scale을 곱해 x ≈ z에서 시작하게 합니다(제자리).
 
-    데이터에서 먼 곳에서는 교사의 log t가 제멋대로라, 멀리 튀어나간 표본 몇 개가 처음의 손실을 삼키기 때문입니다.
+    처음의 표본이 기저분포처럼 놓이므로 출발점이 초깃값의 난수에 덜 기댑니다. 데이터에서 먼 곳에서는 교사의 log t가
+    제멋대로이니, 학생은 데이터 근처에서 시작하는 편이 낫습니다.
     """
     for layer in student.modules():
         if isinstance(layer, IAFLayer):

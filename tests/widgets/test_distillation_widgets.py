@@ -13,11 +13,11 @@ LIMITS = (-4.0, 4.0, -3.0, 3.0)
 TWO = GaussianModes("두 봉우리", torch.tensor([[-2.0, 0.0], [2.0, 0.0]]), 0.5)
 
 
-def recorded(frames=5, steps=6, samples=None):
-    torch.manual_seed(0)
+def recorded(frames=5, steps=6, samples=None, seed=0):
+    torch.manual_seed(seed)
     student = IAF(2, 1, (8,), base=standard_normal)
     recorder = ds.Recorder(student, TWO.log_prob, LIMITS, steps, samples=samples, frames=frames,
-                           draws=500, shown=40)  # fmt: skip
+                           draws=500, shown=40, seed=seed)  # fmt: skip
     loss = lambda m, n: distillation_kl(m, TWO, n)[0].mean()  # noqa: E731
     weights = []
     for metrics in fit(student, loss, lambda g: 16, steps=steps, lr=1e-2):
