@@ -503,7 +503,10 @@ class CachedSteps:
 
 def speech_wavenet() -> WaveNet:
     """체크포인트 ``wavenet``의 구조: 로그 멜 40개(프레임 간격 64표본)를 조건으로 받는 2×10층, 64채널."""
-    return WaveNet(8192, output="gaussian", stacks=2, layers=10, channels=64, local=40, hop=64)
+    return WaveNet(
+        8192, output="gaussian", stacks=2, layers=10, channels=64, local=40, hop=64,
+        min_log_scale=-6.0,
+    )  # fmt: skip
 
 
 def vowel_wavenet() -> WaveNet:

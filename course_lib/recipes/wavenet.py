@@ -30,7 +30,7 @@ SPEECH = {
     "lr": 1e-3,
     "warmup": 100,
     "clip_norm": 1.0,
-    "dither": 1e-3,
+    "dither": 2.5e-3,
     "tail": 512,
     "together": 50,
 }
@@ -134,7 +134,7 @@ def cut_speech(rows, generator) -> tuple[Tensor, Tensor]:
     """(파형, 로그 멜, 길이)의 줄마다 프레임의 경계에서 자른 (x (B, crop), 프레임 (B, 40, crop/64 + 1)).
 
     녹음과 그 뒤의 침묵 ``tail``표본 안에서만 자릅니다. x에는 표준편차 ``dither``의 잡음을 더합니다. 디지털 침묵의 밀도가
-    끝없이 커지는 것을 막고, 생성할 때 되먹는 값(표준편차의 바닥 e^−7 = 0.0009)과 배울 때 본 값을 같게 합니다.
+    끝없이 커지는 것을 막고, 생성할 때 되먹는 값(표준편차의 바닥 e^−6 = 0.0025)과 배울 때 본 값을 같게 합니다.
     """
     x, mel, length = rows
     crop, hop = SPEECH["crop"], 64
@@ -170,7 +170,7 @@ def wavenet(name: str) -> dict:
     for _ in progress(training, settings["steps"], name):
         pass
     hours = (time.perf_counter() - start) / 3600
-    about = "FSDD 5–49번 녹음 2700개, 최댓값 0.9, 4096표본씩, 표준편차 0.001의 잡음을 더함"
+    about = "FSDD 5–49번 녹음 2700개, 최댓값 0.9, 4096표본씩, 표준편차 0.0025의 잡음을 더함"
     fields = speech_card(name, hours, about)
     return save_checkpoint(model, name, fields, measure=measure_speech, half=True)
 
