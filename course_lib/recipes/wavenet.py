@@ -16,10 +16,10 @@ from course_lib.recipes.speech import speech_card
 VOWELS = {
     "clips": 512,
     "length": 4096,
-    "crop": 2048,
+    "crop": 1024,
     "batch": 4,
-    "steps": 2200,
-    "lr": 2e-3,
+    "steps": 3000,
+    "lr": 3e-3,
     "clip_norm": 1.0,
     "test": 50,
 }
