@@ -110,10 +110,11 @@ function courseSetup(root, data) {
     const started = audio.play();
     if (started) started.catch(() => {});
   });
+  const narrow = root.clientWidth > 0 && root.clientWidth < 520;  // 휴대전화에서는 글자를 키웁니다
   const clear = () => {
     pen.setTransform(labScale, 0, 0, labScale, 0, 0);
     pen.fillStyle = "#fff"; pen.fillRect(0, 0, labWide, labTall);
-    pen.font = "14px sans-serif"; pen.textAlign = "left";
+    pen.font = (narrow ? 24 : 14) + "px sans-serif"; pen.textAlign = "left";
   };
   const write = (text, x, y, color, align) => {
     pen.fillStyle = color || labInk; pen.textAlign = align || "left"; pen.fillText(text, x, y);
@@ -127,7 +128,7 @@ function courseSetup(root, data) {
       const left = 44, wide = labWide - left - 8, shown = Math.min(x.length, 1600);
       const ys = Array.from(x.subarray(0, shown), (v) => 66 - 50 * v);
       labLine(pen, ys.map((_, i) => left + (wide * i) / shown), ys, labInk, 1);
-      write("처음 " + (shown / data.rate).toFixed(1) + "초", labWide - 8, 12, labGrey, "right");
+      write("처음 " + (shown / data.rate).toFixed(1) + "초", labWide - 8, narrow ? 20 : 12, labGrey, "right");
       labSpectrogram(pen, x, [left, 128, wide, 176]);
       write((data.rate / 2000).toFixed(0) + "k", 6, 140); write("0 Hz", 6, 304);
       write("0", left, 322); write((x.length / data.rate).toFixed(1) + "초", labWide - 8, 322, labInk, "right");
@@ -141,6 +142,7 @@ function courseSetup(root, data) {
     return;
   }
 
+  const minus = (v) => String(v).replace("-", "−");
   const x = labSamples(data.sound), laws = ["μ-law", "고른 칸", "원음"];
   let law = 0;
   const curve = (kind, levels) => {  // 크기마다의 신호 대 잡음비. 빠르도록 표본을 다섯에 하나만 씁니다
@@ -163,7 +165,7 @@ function courseSetup(root, data) {
     const stairs = [[], []];
     px.forEach((at, i) => { stairs[0].push(at, at + wide / count); stairs[1].push(place(q[from + i]), place(q[from + i])); });
     labLine(pen, ...stairs, labBlue, 1.5);
-    write("회색 원래 파형, 파랑 칸에 맞춘 값(세로는 크기에 맞춰 늘림)", 10, 324, labInk);
+    write(narrow ? "회색 원래, 파랑 칸에 맞춘 값" : "회색 원래 파형, 파랑 칸에 맞춘 값(세로는 크기에 맞춰 늘림)", 10, 324, labInk);
     const box = [430, 22, 335, 258], low = -10, high = 60;
     const at = (d, r) => [box[0] + (box[2] * (d - data.span[0])) / (data.span[1] - data.span[0]),
       box[1] + box[3] * (1 - (Math.max(low, Math.min(high, r)) - low) / (high - low))];
@@ -171,10 +173,10 @@ function courseSetup(root, data) {
       labLine(pen, [box[0], box[0] + box[2]], [at(0, r)[1], at(0, r)[1]], "#e3e6ea", 1);
       write(r + " dB", box[0] - 6, at(0, r)[1] + 5, labInk, "right");
     }
-    for (let d = data.span[0]; d <= data.span[1]; d += 20) write(d + " dB", at(d, 0)[0], 298, labInk, "center");
-    write("소리의 크기", box[0] + box[2] / 2, 318, labInk, "center");
-    write("신호 대 잡음비", box[0], 14);
-    write("μ-law", labWide - 130, 14, labBlue); write("고른 칸", labWide - 70, 14, labOrange);
+    for (let d = data.span[0]; d <= data.span[1]; d += 20) write(minus(d) + (narrow ? "" : " dB"), at(d, 0)[0], 302, labInk, d ? "center" : "right");
+    write(narrow ? "크기(dB)" : "소리의 크기", box[0] + box[2] / 2, 324, labInk, "center");
+    write(narrow ? "SNR" : "신호 대 잡음비", box[0], narrow ? 18 : 14);
+    write("μ-law", labWide - 90, narrow ? 18 : 14, labBlue, "right"); write("고른 칸", labWide - 6, narrow ? 18 : 14, labOrange, "right");
     curves.forEach((points, kind) => {
       const spots = points.map(([d, r]) => at(d, r));
       labLine(pen, spots.map((p) => p[0]), spots.map((p) => p[1]), kind ? labOrange : labBlue, 2);
@@ -188,7 +190,6 @@ function courseSetup(root, data) {
   };
   const select = courseSelect(panel, laws, (g) => { law = g; draw(); });
   select.setAttribute("aria-label", "칸을 나누는 법");
-  const minus = (v) => String(v).replace("-", "−");
   const loud = labSlider(panel, "크기", ...data.span, 1, data.level, (v) => minus(v) + " dB", draw);
   const bits = labSlider(panel, "비트", 4, 12, 1, data.bits, (v) => v + " bit", draw);
   panel.append(hear, caption);
