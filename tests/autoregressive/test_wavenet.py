@@ -182,7 +182,9 @@ def test_density_takes_one_pass_and_generation_one_step_a_sample():
     count.clear()
     model.generate(2, 50)
     assert count == [(2,)] * 50
-    assert model.sample(3).shape == (3, 64)
+    made = model.sample(3)
+    assert made.shape == (3, 64)
+    model.log_prob(made).sum().backward()  # 만든 소리로 곧바로 학습할 수 있습니다
 
 
 def test_rows_of_a_batch_are_independent_and_nothing_is_changed():
