@@ -138,7 +138,9 @@ def test_gaussian_density_integrates_to_one():
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
-@pytest.mark.parametrize(("output", "kernel"), [("gaussian", 2), ("categorical", 3)])
+@pytest.mark.parametrize(
+    ("output", "kernel"), [("gaussian", 2), ("gaussian", 4), ("categorical", 3)]
+)
 def test_one_step_at_a_time_equals_all_at_once(output, kernel, condition):
     model = build(output, kernel, condition)
     y = CONDITIONS[condition][1](2)
