@@ -262,6 +262,8 @@ def test_learning_lowers_the_loss_in_bfloat16_too():
         optimizer.step()
         losses.append(loss.item())
     assert loss.dtype == torch.float32 and losses[-1] < losses[0] - 1
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert model.parameters_at(x).dtype == torch.float32  # 평균을 bfloat16으로 깎지 않습니다
     assert all(p.grad is not None for p in model.parameters())
 
 
