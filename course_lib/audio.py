@@ -116,6 +116,51 @@ def periodicity(
     return best
 
 
+def log_spectral_distance(
+    x: Tensor, y: Tensor, n_fft: int = 256, hop: int = 64, floor: float = -60.0
+) -> Tensor:
+    """로그 스펙트럼 거리, dB. 두 소리 (B, T) → (B,). 순간마다 주파수로 제곱 평균의 제곱근, 그다음 시간 평균입니다.
+
+    LSD = mean_m √(mean_f (L_x[f, m] − L_y[f, m])²),   L은 저마다 가장 큰 칸을 0 dB로 둔 로그 크기(floor에서 자름)
+
+    그래서 소리의 크기와 위상은 보지 않고 언제 어느 주파수가 울리는지를 봅니다. 길이가 같고 시작이 맞은 소리끼리 견줍니다.
+    """
+    _aligned(x, y)
+    a, b = (decibels(stft_magnitude(v, n_fft, hop), floor) for v in (x, y))  # (B, F, M)
+    return (a - b).square().mean(1).sqrt().mean(1)
+
+
+def mel_cepstral_distance(
+    x: Tensor, y: Tensor, coefficients: int = 12, mels: int = 40, floor: float = -60.0
+) -> Tensor:
+    """멜 켑스트럼 거리, dB. 두 소리 (B, T) → (B,). 스펙트럼의 **모양**(음색)만 견줍니다.
+
+    MCD = (10 √2 / ln 10) mean_m √(Σ_{k=1}^{K} (c_k[m] − c'_k[m])²),   c_k는 로그 멜 크기의 이산 코사인 변환
+
+    k = 0(크기)은 뺍니다. 낮은 k만 보므로 고조파의 빗살은 지워지고 포먼트의 윤곽이 남습니다. 시간은 맞추지 않고 프레임끼리
+    견주므로(DTW 없음) 시작이 맞은 소리에 씁니다. 기준: Kubichek, "Mel-cepstral distance measure", IEEE PacRim 1993.
+    """
+    _aligned(x, y)
+    if not 1 <= coefficients < mels:
+        raise ValueError(f"계수의 수는 1 이상 {mels} 미만이어야 합니다: {coefficients}.")
+    picture = LogMel(mels, range_db=-floor).to(x)
+    k = torch.arange(1, coefficients + 1, dtype=x.dtype)[:, None]
+    place = (torch.arange(mels, dtype=x.dtype) + 0.5) / mels
+    basis = math.sqrt(2 / mels) * torch.cos(math.pi * k * place)  # (K, mels), 정규 직교
+    a, b = (
+        basis @ (picture(v) * -floor * math.log(10) / 20) for v in (x, y)
+    )  # (B, K, M), 자연로그
+    return 10 * math.sqrt(2) / math.log(10) * (a - b).square().sum(1).sqrt().mean(1)
+
+
+def _aligned(x: Tensor, y: Tensor) -> None:
+    if x.ndim != 2 or x.shape != y.shape:
+        raise ValueError(
+            f"두 소리의 모양이 같은 (B, T)여야 합니다: {tuple(x.shape)}, {tuple(y.shape)}. "
+            "긴 쪽을 잘라 길이를 맞추세요."
+        )
+
+
 def wav_bytes(x: Tensor, rate: int = RATE) -> bytes:
     """파형 (T,)을 16 bit 단일 채널 WAV 파일의 내용으로 바꿉니다. [−1, 1] 밖의 값은 자릅니다."""
     if x.ndim != 1 or len(x) == 0 or not x.isfinite().all():

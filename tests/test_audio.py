@@ -11,6 +11,8 @@ from course_lib.audio import (
     LogMel,
     decibels,
     hz_to_mel,
+    log_spectral_distance,
+    mel_cepstral_distance,
     mel_filters,
     mel_to_hz,
     periodicity,
@@ -97,3 +99,39 @@ def test_periodicity_tells_voices_from_noise_wherever_they_are():
     assert periodicity(torch.zeros(1, 600)).tolist() == [0]
     with pytest.raises(ValueError, match="이상이어야"):
         periodicity(torch.zeros(1, 100))
+
+
+def test_spectral_and_cepstral_distance_hear_timbre_not_phase_or_loudness():
+    generator = torch.Generator().manual_seed(0)
+    made = make_vowels(40, 4096, generator=generator, f0=(150.0, 150.0))
+    first = made.x[:1]
+    same = made.x[1:][made.vowel[1:] == made.vowel[0]]  # 같은 모음, 위상만 다릅니다
+    other = made.x[1:][made.vowel[1:] != made.vowel[0]]
+    for distance in (log_spectral_distance, mel_cepstral_distance):
+        near, far = (distance(first.expand_as(group), group) for group in (same, other))
+        assert near.max() < 0.5 * far.min()
+        assert (
+            distance(first, first).item()
+            == 0
+            == pytest.approx(distance(first, -0.1 * first).item(), abs=1e-3)
+        )
+        torch.testing.assert_close(distance(first.expand_as(other), other), distance(other, first.expand_as(other)))  # fmt: skip
+        with pytest.raises(ValueError, match="길이를 맞추세요"):
+            distance(first, first[:, :-1])
+    # 음 하나의 둘레만 빼고 모든 칸이 10 dB 다르면 로그 스펙트럼 거리도 10 dB쯤입니다
+    x = tone(1000.0, 4096)[None]
+    quiet = torch.randn(1, 4096, dtype=torch.float64, generator=generator)
+    gap = log_spectral_distance(x + 1e-2 * quiet, x + 10**-2.5 * quiet, floor=-120.0)
+    assert float(gap) == pytest.approx(10, abs=0.8)
+
+
+def test_cepstral_distance_is_the_sum_in_its_docstring():
+    x, y = torch.randn(2, 1, 2048, dtype=torch.float64)
+    logs = [LogMel().double()(v)[0] * 60 * math.log(10) / 20 for v in (x, y)]
+    k, j = torch.arange(1, 13).double()[:, None], torch.arange(40).double()
+    dct = math.sqrt(2 / 40) * torch.cos(math.pi * k * (j + 0.5) / 40)
+    torch.testing.assert_close(dct @ dct.T, torch.eye(12).double())
+    gap = (dct @ (logs[0] - logs[1])).square().sum(0).sqrt().mean() * 10 * math.sqrt(2)
+    torch.testing.assert_close(mel_cepstral_distance(x, y)[0], gap / math.log(10))
+    with pytest.raises(ValueError, match="계수"):
+        mel_cepstral_distance(x, y, coefficients=40)

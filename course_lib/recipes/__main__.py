@@ -22,6 +22,7 @@ from course_lib.recipes import (
     speech,
     translation,
     vae,
+    wavenet,
     wgan,
 )
 from course_lib.recipes.results import DATA, save_result
@@ -41,6 +42,7 @@ CHAPTERS = (
     flows,
     gaussianization,
     distillation,
+    wavenet,
 )
 RESULT_FILES: dict[str, tuple[Callable[[Sequence[int]], dict], Sequence[int]]] = {}
 CHECKPOINTS: dict[str, Callable[[str], dict]] = {}
