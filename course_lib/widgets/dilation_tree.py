@@ -113,7 +113,7 @@ def dilation_tree(dpi: float = 110) -> TriView:
     box, _, _ = controls_view(
         lambda **v: stage.draw(v["층 수"], v["커널"], v["팽창"]),
         {
-            "층 수": Knob(1, DEEPEST, 1, 4),
+            "층 수": Knob(2, DEEPEST, 1, 4),
             "커널": Knob(2, 3, 1, 2),
             "팽창": Knob(0, 1, 1, 1),
         },

@@ -46,6 +46,11 @@ def test_tree_pictures_and_live_view():
         slider.value = slider.max if slider.value != slider.max else slider.min
         assert picture.value != before
         before = picture.value
+    for slider in sliders:  # 모두 가장 작을 때에도 팽창을 켜고 끄면 달라집니다
+        slider.value = slider.min
+    before = picture.value
+    sliders[2].value = sliders[2].max
+    assert picture.value != before
     assert is_png(view.png) and len(view.html) < 300_000 and "http" not in view.html
 
 
