@@ -1,1 +1,1 @@
-"""WaveNet을 가르쳐 한 번에 소리를 내는 학생으로: 확률 밀도 증류와 Parallel WaveNet."""
+"""Parallel WaveNet: 느린 교사를 빠른 학생에게 옮기는 확률밀도 증류."""
