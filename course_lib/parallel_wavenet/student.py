@@ -35,6 +35,7 @@ from torch.nn.functional import pad
 
 from course_lib.base import DensityModel, Flow, Logistic, check_batch
 from course_lib.flows.maf import bounded
+from course_lib.parallel_wavenet.distillation import base_noise
 
 Condition = Tensor | tuple[Tensor, Tensor] | None
 
@@ -130,7 +131,7 @@ class ParallelWaveNet(DensityModel):
     classes   클래스의 수, local  프레임마다의 조건의 채널 수, hop  한 프레임의 표본 수
     scale     시작할 때의 s_tot
 
-    조건 y는 선생(``WaveNet``)과 같습니다: None, 클래스 (B,) int64, 프레임 (B, local, M), 또는 (프레임, 클래스).
+    조건 y는 교사(``WaveNet``)와 같습니다: None, 클래스 (B,) int64, 프레임 (B, local, M), 또는 (프레임, 클래스).
     """
 
     def __init__(
@@ -183,12 +184,7 @@ class ParallelWaveNet(DensityModel):
 
     def noise(self, shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """기저분포의 표본 z. 로지스틱은 역 CDF, 정규분포는 그대로 뽑습니다."""
-        like = next(self.parameters())
-        if self.base == "gaussian":
-            return torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
-        u = torch.rand(shape, generator=generator, dtype=like.dtype, device=like.device)
-        info = torch.finfo(u.dtype)
-        return torch.logit(u.clamp(info.tiny, 1 - info.eps))
+        return base_noise(shape, next(self.parameters()), self.base, generator)
 
     def base_log_prob(self, z: Tensor) -> Tensor:
         """log p_Z(z_t), 시각마다. z와 같은 모양."""
