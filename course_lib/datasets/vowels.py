@@ -1,6 +1,7 @@
 """합성 모음: 성대의 고조파를 입안의 공명(포먼트)으로 거르는 소스–필터 모형. 8 kHz, 내려받을 것이 없습니다.
 
-x(t) = Σ_k |H(k f₀)| / k · cos(2π k f₀ t + φ_k),   k f₀ < rate/2
+x(t) = Σ_k |H(k f₀)| / k · cos(2π k f₀ t + φ_k),   k f₀ < rate/2          make_vowels: 높이가 한결같은 모음
+x(t) = Σ_k |H(k f₀(t))| / k · cos(k φ(t)) + σ ε,   φ' = 2π f₀(t)           make_intoned: 억양과 숨소리가 있는 모음
 
 H는 포먼트마다의 2차 공명 F²/(F² − f² + i f B)를 곱한 것이고, 1/k는 성대에서 높은 고조파가 약해지는 정도입니다.
 포먼트의 값은 Peterson, Barney, "Control methods used in a study of the vowels", JASA 24, 1952의 어른 남자 평균입니다.
@@ -53,10 +54,7 @@ def make_vowels(
 
     ``ValueError``: n이나 length가 1보다 작거나 f0이 0과 rate/2 사이가 아닐 때.
     """
-    if n < 1 or length < 1 or not 0 < f0[0] <= f0[1] < rate / 2:
-        raise ValueError(
-            f"n, length는 1 이상, 0 < f0 < {rate / 2:g} Hz여야 합니다: {n}, {length}, {f0}."
-        )
+    _check(n, length, f0, rate)
     vowel = torch.randint(len(FORMANTS), (n,), generator=generator)
     pitch = f0[0] + (f0[1] - f0[0]) * torch.rand(n, 1, generator=generator)
     start = torch.rand(n, 1, generator=generator) / pitch  # 초
@@ -68,3 +66,63 @@ def make_vowels(
     for k, amplitude in zip(harmonics.tolist(), size.T, strict=True):
         x += amplitude[:, None] * torch.cos(2 * math.pi * k * pitch * time)
     return Vowels(0.9 * x / x.abs().amax(1, keepdim=True), vowel, pitch[:, 0])
+
+
+class IntonedVowels(NamedTuple):
+    """x (N, length), vowel (N,), f0 (N, length) Hz, phase (N, length) 성대가 여닫히는 위상 φ, 라디안."""
+
+    x: Tensor
+    vowel: Tensor
+    f0: Tensor
+    phase: Tensor
+
+    @property
+    def conditions(self) -> Tensor:
+        """표본마다의 조건 (N, 3, length): log₂(f₀/150 Hz), sin φ, cos φ."""
+        return torch.stack([(self.f0 / 150).log2(), self.phase.sin(), self.phase.cos()], 1)
+
+
+BREATH = 0.01  # 숨소리의 표준편차. 소리의 최댓값은 0.9입니다
+BREATH_ENTROPY = 0.5 * math.log(2 * math.pi * math.e * BREATH**2)  # nats/표본
+
+
+def make_intoned(
+    n: int,
+    length: int = 8000,
+    *,
+    generator: torch.Generator | None = None,
+    f0: tuple[float, float] = (100.0, 220.0),
+    vowel: Tensor | None = None,
+    rate: int = 8000,
+) -> IntonedVowels:
+    """억양이 있는 모음 n개: 높이가 3반음 안에서 미끄러지고 초당 5번 흔들리며, 정규분포의 숨소리가 섞입니다.
+
+    f0     처음 높이의 범위, Hz(로그 눈금에서 고르게). 미끄러지고 흔들리면 ±3.3반음까지 벗어납니다
+    vowel  (n,) 모음의 번호. 없으면 고르게 뽑습니다
+
+    조건(모음, f₀, φ)을 모두 알면 남는 것은 숨소리뿐이므로, 어떤 모델의 음의 로그밀도도 표본마다 평균
+    ``BREATH_ENTROPY`` = −3.19 nats보다 낮아질 수 없습니다. ``ValueError``: make_vowels와 같습니다.
+    """
+    _check(n, length, f0, rate)
+    if vowel is None:
+        vowel = torch.randint(len(FORMANTS), (n,), generator=generator)
+    octave, glide, swing, start = torch.rand(4, n, 1, generator=generator)
+    time = torch.arange(length) / rate
+    semitones = 3 * (2 * glide - 1) * time / time[-1].clamp(min=1 / rate)
+    semitones = semitones + 0.3 * torch.sin(2 * math.pi * (5 * time + swing))
+    hz = f0[0] * (f0[1] / f0[0]) ** octave * 2 ** (semitones / 12)  # (N, length)
+    phase = 2 * math.pi * (start + hz.double().cumsum(1) / rate)
+    x = torch.zeros(n, length)
+    for k in range(1, math.ceil(rate / 2 / float(hz.min()))):
+        size = torch.where(k * hz < rate / 2, formant_gain(k * hz, vowel) / k, 0.0)
+        x += size * torch.cos(k * phase).float()
+    x = (0.9 - 4 * BREATH) * x / x.abs().amax(1, keepdim=True)
+    breath = torch.randn(x.shape, generator=generator)
+    return IntonedVowels(x + BREATH * breath, vowel, hz, (phase % (2 * math.pi)).float())
+
+
+def _check(n: int, length: int, f0: tuple[float, float], rate: int) -> None:
+    if n < 1 or length < 1 or not 0 < f0[0] <= f0[1] < rate / 2:
+        raise ValueError(
+            f"n, length는 1 이상, 0 < f0 < {rate / 2:g} Hz여야 합니다: {n}, {length}, {f0}."
+        )
