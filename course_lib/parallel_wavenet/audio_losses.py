@@ -136,8 +136,11 @@ class Distillation:
 
     closed_form  True이면 정규분포끼리의 닫힌 KL(``gaussian_kl``, 교사와 학생이 모두 정규분포일 때),
                  False이면 교차 엔트로피(시각마다 samples개로 어림) − 학생의 엔트로피
-    power, perceptual, contrastive  세 손실의 무게. 0이면 셈하지 않습니다. contrastive는 γ입니다.
+    entropy      학생의 엔트로피의 무게. 1이면 KL이고, 0이면 교사의 nats만 줄입니다(무너지는 것을 보이는 실험)
+    power, perceptual, contrastive  세 손실의 무게. 0이면 셈하지 않습니다. contrastive는 γ입니다
     features     지각 손실의 특징 함수(``Listener().features``)
+    mismatch     y → 틀린 조건. 기본은 배치 안에서 서로 바꾸기(``mismatched``)
+    regularise   닫힌 KL에 더하는 (log σ_교사 − log s)²의 무게 λ(ClariNet은 4)
 
     KL은 표본 하나(시각)마다의 nats로 재므로 신호의 길이와 무관합니다.
     """
@@ -149,10 +152,12 @@ class Distillation:
         closed_form: bool = True,
         samples: int = 8,
         kl: float = 1.0,
+        entropy: float = 1.0,
         power: float = 0.0,
         perceptual: float = 0.0,
         contrastive: float = 0.0,
         features: Callable[[Tensor], Sequence[Tensor]] | None = None,
+        mismatch: Callable = mismatched,
         regularise: float = 4.0,
     ):
         if perceptual and features is None:
@@ -160,46 +165,53 @@ class Distillation:
                 "지각 손실에는 features가 있어야 합니다. Listener().features를 주세요."
             )
         self.teacher, self.closed_form, self.samples = freeze(teacher), closed_form, samples
-        self.kl, self.power, self.perceptual = kl, power, perceptual
-        self.contrastive, self.features, self.regularise = contrastive, features, regularise
+        self.kl, self.entropy, self.power, self.perceptual = kl, entropy, power, perceptual
+        self.contrastive, self.features, self.mismatch = contrastive, features, mismatch
+        self.regularise = regularise
         self.last: dict[str, float] = {}  # 마지막으로 잰 항들. 곡선을 그릴 때 씁니다
 
-    def divergence(self, student, sampled, y) -> Tensor:
-        """KL(학생 ‖ 교사), 시각마다 평균한 (B,). 교사는 학생의 소리 x에서 **한 번** 돕니다."""
+    def divergence(self, student, sampled, y) -> tuple[Tensor, Tensor]:
+        """KL(학생 ‖ 교사)와 λ항, 시각마다 평균한 (B,) 둘. 교사는 학생의 소리 x에서 **한 번** 돕니다."""
         parameters = self.teacher.parameters_at(sampled.x, y)
         if self.closed_form:
             mean, log_sd = parameters.unbind(1)
-            return gaussian_kl(
-                sampled.mu, sampled.log_s, mean, log_sd, regularise=self.regularise
-            ).mean(1)  # fmt: skip
+            kl = gaussian_kl(sampled.mu, sampled.log_s, mean, log_sd, regularise=0.0)
+            return kl.mean(1), self.regularise * (log_sd - sampled.log_s).square().mean(1)
         cross = cross_entropy_per_step(
             lambda v: self.teacher.log_prob_given(parameters, v),
             sampled.mu, sampled.log_s, self.samples, base=student.base,
         )  # fmt: skip
-        return cross.mean(1) - student_entropy(sampled.log_s, student.base) / sampled.x.shape[1]
+        kl = cross.mean(1) - entropy_per_step(student, sampled)
+        return kl, torch.zeros_like(kl)
 
     def parts(self, student, x: Tensor, y) -> dict[str, Tensor]:
-        """켜 둔 항마다의 배치 평균. "합"이 줄일 값입니다."""
+        """항마다의 배치 평균. "합"이 줄일 값이고 "교차 엔트로피" − "엔트로피" = "KL"입니다."""
         sampled = student.rsample_and_parameters(len(x), x.shape[1], y)
-        kl = self.divergence(student, sampled, y)
-        terms = {"KL": kl.mean()}
-        total = self.kl * terms["KL"]
+        kl, pull = self.divergence(student, sampled, y)
+        entropy = entropy_per_step(student, sampled)
+        terms = {"교차 엔트로피": kl + entropy, "엔트로피": entropy, "KL": kl}
+        total = self.kl * (kl + (1 - self.entropy) * entropy + pull)
         if self.contrastive:
-            other = self.divergence(student, sampled, mismatched(y))
-            terms["다른 조건의 KL"] = other.mean()
-            total = self.kl * contrastive_loss(kl, other, self.contrastive).mean()
+            terms["다른 조건의 KL"] = self.divergence(student, sampled, self.mismatch(y))[0]
+            gap = contrastive_loss(kl, terms["다른 조건의 KL"], self.contrastive) - kl
+            total = total + self.kl * gap
         if self.power:
-            terms["파워"] = power_loss(sampled.x, x).mean()
+            terms["파워"] = power_loss(sampled.x, x)
             total = total + self.power * terms["파워"]
         if self.perceptual:
-            terms["지각"] = perceptual_loss(self.features, sampled.x, x).mean()
+            terms["지각"] = perceptual_loss(self.features, sampled.x, x)
             total = total + self.perceptual * terms["지각"]
-        return terms | {"합": total}
+        return {name: value.mean() for name, value in (terms | {"합": total}).items()}
 
     def __call__(self, student, batch) -> Tensor:
         terms = self.parts(student, *batch)
         self.last = {name: float(value.detach()) for name, value in terms.items()}
         return terms["합"]
+
+
+def entropy_per_step(student, sampled) -> Tensor:
+    """학생의 조건부 분포의 엔트로피를 시각마다 평균한 (B,), nats. 로지스틱이면 mean_t log s_t + 2."""
+    return student_entropy(sampled.log_s, student.base) / sampled.x.shape[1]
 
 
 def _relative(a: Tensor, b: Tensor) -> Tensor:

@@ -106,11 +106,13 @@ class CausalFlow(Flow):
         dilations = [2 ** (i % cycle) for i in range(layers)]
         self.reach = 1 + sum((kernel - 1) * d for d in dilations)  # μ_t가 보는 과거의 길이
         self.first = nn.Conv1d(1, channels, 1)
-        self.layers = nn.ModuleList(GatedLayer(channels, kernel, d, local, classes) for d in dilations)
+        self.layers = nn.ModuleList(
+            GatedLayer(channels, kernel, d, local, classes) for d in dilations
+        )
         self.last = nn.Sequential(
             nn.ReLU(), nn.Conv1d(channels, channels, 1), nn.ReLU(), nn.Conv1d(channels, 2, 1)
         )
-        nn.init.normal_(self.last[-1].weight, std=0.01 / math.sqrt(channels))
+        nn.init.normal_(self.last[-1].weight, std=0.1 / math.sqrt(channels))
         with torch.no_grad():
             self.last[-1].bias.copy_(torch.tensor([0.0, log_s]))
 

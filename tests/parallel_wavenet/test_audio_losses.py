@@ -151,9 +151,9 @@ def test_closed_form_equals_the_sampled_cross_entropy_minus_entropy():
     noise = student.noise((2, T), torch.Generator().manual_seed(0))
     with torch.no_grad():
         sampled = student.rsample_and_parameters(2, T, y, noise=noise)
-        exact = Distillation(teacher, regularise=0.0).divergence(student, sampled, y)
+        exact, pull = Distillation(teacher).divergence(student, sampled, y)
         torch.manual_seed(1)
-        rough = Distillation(teacher, closed_form=False, samples=400).divergence(student, sampled, y)  # fmt: skip
+        rough = Distillation(teacher, closed_form=False, samples=400).divergence(student, sampled, y)[0]  # fmt: skip
     torch.testing.assert_close(exact, rough, atol=0.02, rtol=0.01)
     assert exact.min() > 0.1
     # 기울기도 같습니다: 학생에게 가는 길(교사의 매개변수와 다시 뽑은 값)이 하나라도 끊기면 달라집니다
@@ -161,13 +161,15 @@ def test_closed_form_equals_the_sampled_cross_entropy_minus_entropy():
     slopes = []
     for loss in (Distillation(teacher, regularise=0.0), Distillation(teacher, closed_form=False, samples=400)):  # fmt: skip
         sampled = student.rsample_and_parameters(2, T, y, noise=noise)
-        slopes.append(torch.autograd.grad(loss.divergence(student, sampled, y).sum(), bias)[0])
+        slopes.append(torch.autograd.grad(loss.divergence(student, sampled, y)[0].sum(), bias)[0])
     torch.testing.assert_close(*slopes, rtol=0.05, atol=0.1)
     # 학생을 교사의 조건부 분포에 정확히 놓으면 0
     mean, log_sd = teacher.parameters_at(sampled.x, y).unbind(1)
     same = sampled._replace(mu=mean, log_s=log_sd)
-    zero = Distillation(teacher).divergence(student, same, y)
-    torch.testing.assert_close(zero, torch.zeros_like(zero))
+    for zero in Distillation(teacher).divergence(student, same, y):
+        torch.testing.assert_close(zero, torch.zeros_like(zero))
+    gap = teacher.parameters_at(sampled.x, y)[:, 1] - sampled.log_s
+    torch.testing.assert_close(pull, 4 * gap.square().mean(1))
 
 
 def test_contrastive_distillation_matches_its_formula_and_adds_the_parts():
@@ -175,14 +177,22 @@ def test_contrastive_distillation_matches_its_formula_and_adds_the_parts():
     x, y = vowels(3, length=T).x.double(), torch.tensor([0, 1, 2])
     listener = Listener(3).double().eval()
     loss = Distillation(
-        teacher, kl=0.5, power=2.0, perceptual=3.0, contrastive=0.3, features=listener.features
+        teacher,
+        kl=0.5,
+        power=2.0,
+        perceptual=3.0,
+        contrastive=0.3,
+        features=listener.features,
+        regularise=0.0,
     )
     torch.manual_seed(0)
     terms = loss.parts(student, x, y)
     torch.manual_seed(0)
     sampled = student.rsample_and_parameters(3, T, y)
     kl, other = (
-        gaussian_kl(sampled.mu, sampled.log_s, *teacher.parameters_at(sampled.x, c).unbind(1)).mean()
+        gaussian_kl(
+            sampled.mu, sampled.log_s, *teacher.parameters_at(sampled.x, c).unbind(1), regularise=0.0
+        ).mean()
         for c in (y, y.roll(1, 0))
     )  # fmt: skip
     torch.testing.assert_close(terms["KL"], kl)
@@ -190,12 +200,25 @@ def test_contrastive_distillation_matches_its_formula_and_adds_the_parts():
     want = 0.5 * (kl - 0.3 * other) + 2 * terms["파워"] + 3 * terms["지각"]
     torch.testing.assert_close(terms["합"], want)
     torch.testing.assert_close(terms["파워"], power_loss(sampled.x, x).mean())
+    entropy = sampled.log_s.mean() + 0.5 * math.log(2 * math.pi * math.e)
+    torch.testing.assert_close(terms["엔트로피"], entropy)
+    torch.testing.assert_close(terms["교차 엔트로피"] - terms["엔트로피"], terms["KL"])
+    nats_only = Distillation(teacher, entropy=0.0, regularise=0.0)
+    torch.manual_seed(0)
+    terms = nats_only.parts(student, x, y)
+    torch.testing.assert_close(terms["합"], terms["교차 엔트로피"])
+    away = Distillation(teacher, contrastive=0.3, mismatch=lambda y: y, regularise=0.0)
+    torch.manual_seed(0)
+    torch.testing.assert_close(away.parts(student, x, y)["합"], 0.7 * kl)
 
 
 @pytest.mark.parametrize("base", ["gaussian", "logistic"])
 def test_distillation_lowers_the_kl_and_leaves_the_teacher_bit_for_bit(base):
     torch.manual_seed(0)
-    teacher = randomise_(ToyTeacher(), 0.3, 0)
+    teacher = ToyTeacher()
+    with torch.no_grad():  # 발산하지 않는 교사
+        for p in teacher.parameters():
+            p.mul_(0.3)
     student = ParallelWaveNet(64, layers=(2,), channels=8, base=base, classes=3)
     before = fingerprint(teacher)
     loss = Distillation(teacher, closed_form=base == "gaussian", regularise=0.0)
@@ -204,11 +227,11 @@ def test_distillation_lowers_the_kl_and_leaves_the_teacher_bit_for_bit(base):
     def batches(generator):
         return x, torch.randint(3, (8,), generator=generator)
 
-    values = [m["loss"] for m in fit(student, loss, batches, steps=80, lr=1e-2)]
-    assert sum(values[-10:]) < 0.5 * sum(values[:10])
+    values = [m["loss"] for m in fit(student, loss, batches, steps=80, lr=2e-2)]
+    assert sum(values[-10:]) < 0.2 * sum(values[:10])
     assert fingerprint(teacher) == before
     assert not teacher.training and all(p.grad is None for p in teacher.parameters())
-    assert set(loss.last) == {"KL", "합"}
+    assert set(loss.last) == {"교차 엔트로피", "엔트로피", "KL", "합"}
 
 
 def test_gradients_pass_through_the_teacher_to_the_sound():
@@ -217,7 +240,7 @@ def test_gradients_pass_through_the_teacher_to_the_sound():
     sampled = student.rsample_and_parameters(2, T, y)
     x = sampled.x.detach().requires_grad_()
     still = sampled._replace(x=x, mu=sampled.mu.detach(), log_s=sampled.log_s.detach())
-    Distillation(teacher).divergence(student, still, y).sum().backward()
+    Distillation(teacher).divergence(student, still, y)[0].sum().backward()
     assert x.grad.abs().max() > 0
 
 
