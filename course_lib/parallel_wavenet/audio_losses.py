@@ -141,6 +141,7 @@ class Distillation:
     features     지각 손실의 특징 함수(``Listener().features``)
     mismatch     y → 틀린 조건. 기본은 배치 안에서 서로 바꾸기(``mismatched``)
     regularise   닫힌 KL에 더하는 (log σ_교사 − log s)²의 무게 λ(ClariNet은 4)
+    floor        닫힌 KL 안에서 log σ와 log s를 자르는 바닥(``gaussian_kl``)
 
     KL은 표본 하나(시각)마다의 nats로 재므로 신호의 길이와 무관합니다.
     """
@@ -159,6 +160,7 @@ class Distillation:
         features: Callable[[Tensor], Sequence[Tensor]] | None = None,
         mismatch: Callable = mismatched,
         regularise: float = 4.0,
+        floor: float = -7.0,
     ):
         if perceptual and features is None:
             raise ValueError(
@@ -167,7 +169,7 @@ class Distillation:
         self.teacher, self.closed_form, self.samples = freeze(teacher), closed_form, samples
         self.kl, self.entropy, self.power, self.perceptual = kl, entropy, power, perceptual
         self.contrastive, self.features, self.mismatch = contrastive, features, mismatch
-        self.regularise = regularise
+        self.regularise, self.floor = regularise, floor
         self.last: dict[str, float] = {}  # 마지막으로 잰 항들. 곡선을 그릴 때 씁니다
 
     def divergence(self, student, sampled, y) -> tuple[Tensor, Tensor]:
@@ -175,7 +177,9 @@ class Distillation:
         parameters = self.teacher.parameters_at(sampled.x, y)
         if self.closed_form:
             mean, log_sd = parameters.unbind(1)
-            kl = gaussian_kl(sampled.mu, sampled.log_s, mean, log_sd, regularise=0.0)
+            kl = gaussian_kl(
+                sampled.mu, sampled.log_s, mean, log_sd, regularise=0.0, floor=self.floor
+            )
             return kl.mean(1), self.regularise * (log_sd - sampled.log_s).square().mean(1)
         cross = cross_entropy_per_step(
             lambda v: self.teacher.log_prob_given(parameters, v),

@@ -118,10 +118,12 @@ class CausalFlow(Flow):
 
     def parameters_at(self, z: Tensor, condition: Parts = (None, None)) -> tuple[Tensor, Tensor]:
         """모든 시각의 (μ, log s), 저마다 (B, T). 신경망 한 번입니다."""
-        h = self.first(pad(z, (1, -1))[:, None])  # 한 칸 밀어 z_t 자신을 가립니다
+        # 한 칸 밀어 z_t 자신을 가립니다. autocast에서도 잔차의 합은 z의 자료형입니다
+        h = self.first(pad(z, (1, -1))[:, None]).to(z.dtype)
         for layer in self.layers:
             h = layer(h, condition, self.hop)
-        mu, log_s = self.last(h).unbind(1)  # (B, 2, T)의 두 줄
+        with torch.autocast(z.device.type, enabled=False):  # μ는 s보다 훨씬 정밀해야 합니다
+            mu, log_s = self.last(h).unbind(1)  # (B, 2, T)의 두 줄
         return mu, bounded(log_s)
 
     def forward(self, z: Tensor, condition: Parts = (None, None)) -> tuple[Tensor, Tensor]:
