@@ -499,3 +499,18 @@ class CachedSteps:
                 h = torch.addmm(h, z, residual, out=rows[i][0][t % rows[i][3]])
         self.t += 1
         return self.model.head(self.z @ self.skip_weight)
+
+
+def speech_wavenet() -> WaveNet:
+    """체크포인트 ``wavenet``의 구조: 로그 멜 40개(프레임 간격 64표본)를 조건으로 받는 2×10층, 64채널."""
+    return WaveNet(
+        8192, output="gaussian", stacks=2, layers=10, channels=64, local=40, hop=64,
+        min_log_scale=-6.0,
+    )  # fmt: skip
+
+
+def vowel_wavenet() -> WaveNet:
+    """체크포인트 ``wavenet_vowels``의 구조: 모음, 높이와 위상(``IntonedVowels.conditions``)을 받는 1×9층, 32채널."""
+    return WaveNet(
+        4096, output="gaussian", stacks=1, layers=9, channels=32, local=3, hop=1, classes=5
+    )

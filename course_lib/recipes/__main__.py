@@ -21,6 +21,7 @@ from course_lib.recipes import (
     speech,
     translation,
     vae,
+    wavenet,
     wgan,
 )
 from course_lib.recipes.results import DATA, save_result
@@ -39,6 +40,7 @@ CHAPTERS = (
     speech,
     flows,
     gaussianization,
+    wavenet,
 )
 RESULT_FILES: dict[str, tuple[Callable[[Sequence[int]], dict], Sequence[int]]] = {}
 CHECKPOINTS: dict[str, Callable[[str], dict]] = {}

@@ -1,0 +1,269 @@
+"""16장의 체크포인트와 결과 파일: 모음 WaveNet, 숫자 음성 WaveNet, 그 표본."""
+
+import base64
+import math
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from course_lib.recipes.gan import _in_bfloat16
+from course_lib.recipes.mnist import Batches, card
+from course_lib.recipes.results import UNFINISHED
+from course_lib.recipes.speech import speech_card
+
+VOWELS = {
+    "clips": 512,
+    "length": 4096,
+    "crop": 1024,
+    "batch": 4,
+    "steps": 3000,
+    "lr": 3e-3,
+    "clip_norm": 1.0,
+    "test": 50,
+}
+SPEECH = {
+    "crop": 4096,
+    "batch": 4,
+    "steps": 6000,
+    "lr": 1e-3,
+    "warmup": 100,
+    "clip_norm": 1.0,
+    "dither": 2.5e-3,
+    "tail": 512,
+    "together": 50,
+}
+SAMPLES = 10
+
+
+def nll_per_sample(model, batch) -> Tensor:
+    """배치 (x, 조건)의 −log p(x | 조건)/T, nats/표본. 스칼라."""
+    x, y = batch
+    return -model.log_prob_steps(x, y).mean()
+
+
+def vowel_crops(clips: int, length: int, crop: int, batch: int) -> Batches:
+    """억양이 있는 모음에서 ``crop``표본을 아무 데서나 잘라 낸 배치 (x, (조건, 모음))."""
+    from course_lib.datasets.vowels import make_intoned
+
+    made = make_intoned(clips, length, generator=torch.Generator().manual_seed(0))
+
+    def cut(rows, generator):
+        x, conditions, vowel = rows
+        start = int(torch.randint(length - crop + 1, (), generator=generator))
+        part = slice(start, start + crop)
+        return x[:, part], (conditions[..., part], vowel)
+
+    return Batches((made.x, made.conditions, made.vowel), batch, cut)
+
+
+def wavenet_vowels(name: str) -> dict:
+    """합성 모음 WaveNet(16장의 실시간 학습을 조금 더 한 것, 18장의 교사)을 학습해 저장합니다."""
+    from course_lib.autoregressive.wavenet import vowel_wavenet
+    from course_lib.checkpoints import save_checkpoint
+    from course_lib.training import fit, progress
+
+    settings = VOWELS
+    torch.manual_seed(0)
+    model = vowel_wavenet()
+    batches = vowel_crops(*(settings[key] for key in ("clips", "length", "crop", "batch")))
+    start, state = time.perf_counter(), UNFINISHED / f"{name}.safetensors"
+    training = fit(
+        model, nll_per_sample, batches, steps=settings["steps"], lr=settings["lr"],
+        max_grad_norm=settings["clip_norm"], state=state,
+    )  # fmt: skip
+    for _ in progress(training, settings["steps"], name):
+        pass
+    hours = (time.perf_counter() - start) / 3600
+    about = (
+        f"합성 모음 {settings['clips']}개 × {settings['length']}표본, 8 kHz, 시드 0(make_intoned)"
+    )
+    fields = card(name, hours, data=about, binarisation="없음", licence="생성한 자료, 제한 없음")
+    return save_checkpoint(model, name, fields, measure=measure_vowels, half=True)
+
+
+def measure_vowels(model) -> dict[str, float]:
+    """새 모음의 음의 로그밀도와, 생성한 모음이 진짜와 얼마나 닮았는지. 견줄 값을 곁에 둡니다."""
+    from course_lib.audio import log_spectral_distance, periodicity
+    from course_lib.datasets.vowels import BREATH_ENTROPY, make_intoned
+
+    count, length = VOWELS["test"], VOWELS["length"]
+
+    def intoned(vowel: Tensor):
+        return make_intoned(count, length, vowel=vowel, generator=torch.Generator().manual_seed(1))
+
+    truth = torch.arange(count) % 5
+    real = intoned(truth)
+    y = (real.conditions, truth)
+    with torch.no_grad():
+        nll = -model.log_prob_steps(real.x, y)
+    made = model.generate(count, length, y, generator=torch.Generator().manual_seed(2))
+    # 높이와 위상이 같고 모음만 다른 진짜 다섯 가지 가운데 어느 것에 가장 가까운지
+    apart = torch.stack(
+        [log_spectral_distance(made, intoned(torch.full_like(truth, v)).x) for v in range(5)], 1
+    )
+    right = apart.gather(1, truth[:, None])[:, 0]
+    other = (apart.sum(1) - right) / 4
+    return {
+        "nll": float(nll.mean()),
+        "nll_breath_entropy": BREATH_ENTROPY,
+        "nll_independent_gaussian": 0.5 * math.log(2 * math.pi * math.e * float(real.x.var())),
+        "vowel_accuracy": float((apart.argmin(1) == truth).double().mean()),
+        "lsd_db": float(right.mean()),
+        "lsd_other_vowel_db": float(other.mean()),
+        "periodicity": float(periodicity(made).median()),
+        "real_periodicity": float(periodicity(real.x).median()),
+        "largest": float(made.abs().max()),
+    }
+
+
+def spoken(split: str):
+    """(파형 (N, 8192), 로그 멜 (N, 40, 129), 녹음의 길이 (N,), 숫자 (N,)). 로그 멜은 잡음을 더하지 않은 파형의 것입니다."""
+    from course_lib.audio import LogMel
+    from course_lib.datasets.speech import load_fsdd, windows
+
+    data = load_fsdd(split)
+    x = windows(data.waveforms)
+    length = torch.tensor([min(len(w), x.shape[1]) for w in data.waveforms])
+    mel = torch.cat([LogMel()(part) for part in x.split(100)])
+    return x, mel, length, data.labels
+
+
+def cut_speech(rows, generator) -> tuple[Tensor, Tensor]:
+    """(파형, 로그 멜, 길이)의 줄마다 프레임의 경계에서 자른 (x (B, crop), 프레임 (B, 40, crop/64 + 1)).
+
+    녹음과 그 뒤의 침묵 ``tail``표본 안에서만 자릅니다. x에는 표준편차 ``dither``의 잡음을 더합니다. 디지털 침묵의 밀도가
+    끝없이 커지는 것을 막고, 생성할 때 되먹는 값(표준편차의 바닥 e^−6 = 0.0025)과 배울 때 본 값을 같게 합니다.
+    """
+    x, mel, length = rows
+    crop, hop = SPEECH["crop"], 64
+    room = (length + SPEECH["tail"] - crop).clamp(min=0) // hop + 1
+    first = (torch.rand(len(x), generator=generator) * room).long()
+    first = first.clamp(max=(x.shape[1] - crop) // hop)
+    waves = torch.stack([row[s * hop : s * hop + crop] for row, s in zip(x, first, strict=True)])
+    frames = [m[:, s : s + crop // hop + 1] for m, s in zip(mel, first, strict=True)]
+    noise = torch.randn(waves.shape, generator=generator)
+    return waves + SPEECH["dither"] * noise, torch.stack(frames)
+
+
+def wavenet(name: str) -> dict:
+    """숫자 음성 WaveNet을 학습해 저장합니다: 로그 멜을 조건으로 받는 2×10층 64채널, 정규분포 출력.
+
+    논문은 μ-law 256칸이지만 정규분포 출력은 18장에서 증류할 때 KL을 닫힌 꼴로 줍니다(ClariNet, arXiv 1807.07281).
+    합성곱은 bfloat16, 출력단은 float32입니다.
+    """
+    from course_lib.autoregressive.wavenet import speech_wavenet
+    from course_lib.checkpoints import save_checkpoint
+    from course_lib.training import fit, progress
+
+    settings = SPEECH
+    x, mel, length, _ = spoken("train")
+    torch.manual_seed(0)
+    model = speech_wavenet()
+    batches = Batches((x, mel, length), settings["batch"], cut_speech)
+    start, state = time.perf_counter(), UNFINISHED / f"{name}.safetensors"
+    training = fit(
+        model, _in_bfloat16(nll_per_sample), batches, steps=settings["steps"], lr=settings["lr"],
+        warmup=settings["warmup"], max_grad_norm=settings["clip_norm"], state=state,
+    )  # fmt: skip
+    for _ in progress(training, settings["steps"], name):
+        pass
+    hours = (time.perf_counter() - start) / 3600
+    about = "FSDD 5–49번 녹음 2700개, 최댓값 0.9, 4096표본씩, 표준편차 0.0025의 잡음을 더함"
+    fields = speech_card(name, hours, about)
+    return save_checkpoint(model, name, fields, measure=measure_speech, half=True)
+
+
+def speak(model, mel: Tensor, seed: int = 0, **kwargs) -> Tensor:
+    """로그 멜 (N, 40, 129)마다 8192표본을 생성합니다. 메모리를 아끼려고 ``together``개씩 나란히 만듭니다."""
+    generator = torch.Generator().manual_seed(seed)
+    steps = (mel.shape[2] - 1) * model.hop
+    return torch.cat([
+        model.generate(len(part), steps, part, generator=generator, **kwargs)
+        for part in mel.split(SPEECH["together"])
+    ])  # fmt: skip
+
+
+def measure_speech(model) -> dict[str, float]:
+    """시험 녹음(0–4번 300개)의 음의 로그밀도, 그 로그 멜로 생성한 소리를 분류기가 읽은 정확도와 스펙트럼 거리.
+
+    거리는 녹음이 끝날 때까지만 잽니다. ``other``는 같은 사람이 같은 숫자를 말한 다른 녹음과의 거리입니다.
+    """
+    from course_lib.audio import periodicity
+
+    x, mel, length, truth = spoken("test")
+    within = torch.arange(x.shape[1]) < length[:, None]
+    noisy = x + SPEECH["dither"] * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        parts = zip(noisy.split(10), mel.split(10), strict=True)
+        nll = -torch.cat([model.log_prob_steps(*part) for part in parts])
+    made = speak(model, mel)
+    other = x.view(-1, 5, x.shape[1]).roll(1, 1).view_as(x)
+    metric = {
+        "nll": float(nll[within].mean()),
+        "nll_independent_gaussian": 0.5
+        * math.log(2 * math.pi * math.e * float(noisy[within].var())),
+        "lsd_db": float(spectral_distance(made, x, length).mean()),
+        "lsd_other_db": float(spectral_distance(other, x, length).mean()),
+        "periodicity": float(periodicity(made).median()),
+        "real_periodicity": float(periodicity(x).median()),
+        "largest": float(made.abs().max()),
+    }
+    for prefix, sounds in (("", made), ("real_", x)):
+        scores, threshold = read(sounds)
+        metric[prefix + "accuracy"] = float((scores.argmax(1) == truth).double().mean())
+        metric[prefix + "confident"] = float((scores.amax(1) > threshold).double().mean())
+    return metric
+
+
+def read(sounds: Tensor) -> tuple[Tensor, float]:
+    """진짜 녹음으로 배운 분류기가 읽은 숫자의 확률 (N, 10)과 확신의 문턱. 소리마다 최댓값을 0.9로 맞춥니다."""
+    from course_lib.checkpoints import load_checkpoint
+    from course_lib.speech_classifier import scores_and_features, speech_classifier
+
+    judge = speech_classifier().eval()
+    threshold = load_checkpoint("speech_classifier", judge)["metric"]["threshold"]
+    loudest = sounds.abs().amax(1, keepdim=True).clamp(min=1e-8)
+    return scores_and_features(judge, 0.9 * sounds / loudest)[0], threshold
+
+
+def spectral_distance(a: Tensor, b: Tensor, length: Tensor) -> Tensor:
+    """두 소리의 앞에서 length표본까지의 로그 스펙트럼 거리, dB, (N,)."""
+    from course_lib.audio import log_spectral_distance
+
+    pairs = zip(a, b, length.clamp(min=256).tolist(), strict=True)
+    return torch.cat([log_spectral_distance(u[None, :n], v[None, :n]) for u, v, n in pairs])
+
+
+def wavenet_samples(seeds: Sequence[int]) -> dict:
+    """16장: 체크포인트 ``wavenet``이 시험 녹음의 로그 멜로 만든 숫자 0–9의 소리(8 bit μ-law).
+
+    숫자마다 시험 녹음 하나를 화자를 돌아가며 고릅니다. 녹음은 담지 않고, 생성한 소리와 그 점수만 담습니다.
+    """
+    from course_lib.autoregressive.wavenet import encode, mu_law, speech_wavenet
+    from course_lib.checkpoints import load_checkpoint
+
+    model = speech_wavenet().eval()
+    metric = load_checkpoint("wavenet", model)["metric"]
+    x, mel, length, truth = spoken("test")
+    # 목록은 (숫자, 화자 6명, 녹음 5개)의 순서입니다
+    pick = torch.tensor([d * 30 + (d % 6) * 5 for d in range(SAMPLES)])
+    made = speak(model, mel[pick], seed=seeds[0])
+    scores, _ = read(made)
+    sounds = []
+    for row, n in zip(made, length[pick].tolist(), strict=True):
+        codes = encode(mu_law(row[: -(-n // 64) * 64].clamp(-1, 1)))
+        sounds.append(base64.b64encode(bytes(codes.tolist())).decode())
+    return {
+        "settings": SPEECH,
+        "digit": truth[pick].tolist(),
+        "read": scores.argmax(1).tolist(),
+        "lsd_db": [round(v, 2) for v in spectral_distance(made, x[pick], length[pick]).tolist()],
+        "mu_law_base64": sounds,
+        "card": metric,
+    }
+
+
+RESULT_FILES = {"wavenet_samples": (wavenet_samples, range(1))}
+CHECKPOINTS = {"wavenet_vowels": wavenet_vowels, "wavenet": wavenet}

@@ -1,0 +1,115 @@
+"""WaveNet의 조리법: 작은 설정으로 끝까지 돌고, 자르기가 소리와 조건을 맞춥니다."""
+
+import pytest
+import torch
+
+from course_lib import checkpoints
+from course_lib.audio import LogMel
+from course_lib.autoregressive import wavenet as models
+from course_lib.datasets import speech as fsdd
+from course_lib.datasets.vowels import make_vowels
+from course_lib.recipes import __main__ as command
+from course_lib.recipes import wavenet
+
+
+@pytest.fixture
+def pretend(tmp_path, monkeypatch):
+    """FSDD 대신 합성 모음, 작은 모델, 저장할 곳은 임시 폴더."""
+    x = (32767 * make_vowels(20, 600, generator=torch.Generator().manual_seed(0)).x).short()
+
+    def load(split):
+        sounds = list(x) if split == "train" else [x[i % 20] for i in range(300)]
+        labels = torch.arange(len(sounds)) * 10 // len(sounds)
+        return fsdd.SpokenDigits(sounds, labels, ["가"] * len(sounds))
+
+    monkeypatch.setattr(fsdd, "load_fsdd", load)
+    monkeypatch.setattr(wavenet, "UNFINISHED", tmp_path / "cache")
+    small = dict(output="gaussian", stacks=1, layers=2, channels=2)
+    monkeypatch.setattr(
+        models, "speech_wavenet", lambda: models.WaveNet(8192, local=40, hop=64, **small)
+    )
+    monkeypatch.setattr(
+        models, "vowel_wavenet", lambda: models.WaveNet(512, local=3, hop=1, classes=5, **small)
+    )
+    saved = {}
+
+    def save(model, name, card, *, measure, half):
+        saved[name] = card | {"metric": measure(model.eval()), "half": half}
+        return saved[name]
+
+    def load_checkpoint(name, model, **kwargs):
+        return {"metric": {"threshold": 0.8}}
+
+    monkeypatch.setattr(checkpoints, "save_checkpoint", save)
+    monkeypatch.setattr(checkpoints, "load_checkpoint", load_checkpoint)
+    return saved
+
+
+def test_vowel_recipe_in_miniature(pretend, monkeypatch):
+    assert command.CHECKPOINTS["wavenet_vowels"] is wavenet.wavenet_vowels
+    tiny = {"clips": 8, "length": 600, "crop": 128, "batch": 2, "steps": 2, "test": 5}
+    monkeypatch.setattr(wavenet, "VOWELS", wavenet.VOWELS | tiny)
+    metric = wavenet.wavenet_vowels("wavenet_vowels")["metric"]
+    assert metric["nll"] > metric["nll_breath_entropy"] and 0 <= metric["vowel_accuracy"] <= 1
+    assert {"lsd_db", "lsd_other_vowel_db", "periodicity", "real_periodicity"} <= set(metric)
+
+
+def test_speech_recipe_in_miniature(pretend, monkeypatch):
+    assert command.CHECKPOINTS["wavenet"] is wavenet.wavenet
+    spoken = wavenet.spoken
+
+    def few(split):  # 시험 녹음 열 개만
+        return tuple(t[:10] for t in spoken(split))
+
+    monkeypatch.setattr(wavenet, "spoken", few)
+    tiny = {"crop": 256, "batch": 2, "steps": 2, "warmup": 1, "together": 10}
+    monkeypatch.setattr(wavenet, "SPEECH", wavenet.SPEECH | tiny)
+    made = torch.zeros(10, 8192).normal_(std=0.1)
+    monkeypatch.setattr(wavenet, "speak", lambda model, mel, seed=0: made[: len(mel)])
+    card = wavenet.wavenet("wavenet")
+    assert card["half"] and "CC BY-SA 4.0" in card["licence"]
+    keys = {"nll", "nll_independent_gaussian", "lsd_db", "lsd_other_db", "accuracy", "confident"}
+    assert keys | {"real_accuracy", "real_confident", "periodicity"} <= set(card["metric"])
+
+    monkeypatch.setattr(wavenet, "spoken", spoken)
+    values = wavenet.wavenet_samples([0])
+    assert values["digit"] == list(range(10)) and len(values["mu_law_base64"]) == 10
+
+
+def test_speaking_in_parts_gives_a_second_for_every_condition(pretend, monkeypatch):
+    monkeypatch.setattr(wavenet, "SPEECH", wavenet.SPEECH | {"together": 2})
+    mel = LogMel()(torch.randn(3, 512))
+    made = wavenet.speak(models.speech_wavenet().eval(), mel)
+    assert made.shape == (3, 512) and bool(made.isfinite().all())
+
+
+def test_crops_keep_sound_and_frames_together_and_stay_within_the_recording():
+    torch.manual_seed(0)
+    x = torch.randn(400, 8192)
+    mel = LogMel()(x)
+    length = torch.tensor([1000, 4000, 6000, 8192]).repeat(100)
+    waves, frames = wavenet.cut_speech((x, mel, length), torch.Generator().manual_seed(0))
+    assert waves.shape == (400, 4096) and frames.shape == (400, 40, 65)
+    starts = []
+    for i in range(400):
+        (found,) = (mel[i, :, :65] - frames[i, :, :1]).abs().sum(0).argmin()[None].tolist()
+        assert torch.equal(frames[i], mel[i, :, found : found + 65])
+        noise = waves[i] - x[i, 64 * found : 64 * found + 4096]
+        assert 0.0023 < float(noise.std()) < 0.0027  # 소리가 그 자리의 것이고 잡음만 더해졌습니다
+        starts.append(64 * found)
+    starts = torch.tensor(starts)
+    assert bool((starts[0::4] == 0).all()) and int(starts[1::4].max()) <= 4000 + 512 - 4096
+    assert int(starts[3::4].max()) == 4096 and len(starts[3::4].unique()) > 20
+
+
+def test_vowel_batches_cut_the_conditions_with_the_sound():
+    batches = wavenet.vowel_crops(6, 400, 100, 3)
+    whole = wavenet.vowel_crops(6, 400, 400, 6)
+    x, (conditions, vowel) = batches(torch.Generator().manual_seed(0))
+    full_x, (full, names) = whole(torch.Generator().manual_seed(0))
+    for row, c, v in zip(x, conditions, vowel, strict=True):
+        places = [
+            (i, s) for i in range(6) for s in range(301) if torch.equal(full_x[i, s : s + 100], row)
+        ]
+        ((i, s),) = places
+        assert torch.equal(full[i, :, s : s + 100], c) and names[i] == v
