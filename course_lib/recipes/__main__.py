@@ -15,6 +15,7 @@ from course_lib.recipes import (
     flows,
     gan,
     gaussianization,
+    parallel_wavenet,
     pixel_cnn,
     pixel_rnn,
     sngan,
@@ -41,6 +42,7 @@ CHAPTERS = (
     flows,
     gaussianization,
     wavenet,
+    parallel_wavenet,
 )
 RESULT_FILES: dict[str, tuple[Callable[[Sequence[int]], dict], Sequence[int]]] = {}
 CHECKPOINTS: dict[str, Callable[[str], dict]] = {}
