@@ -15,7 +15,7 @@ from course_lib.plots import INK, MUTED, blank_figure
 from course_lib.widgets.frame import Palette, Stage, TriView, player, slider_view
 
 TICKS, COLUMNS = 24, 120
-COLORS = ("#D55E00", "#009E73", "#0072B2", "#CC79A7")
+COLORS = ("#0072B2", "#009E73", "#D55E00", "#CC79A7")
 
 
 def race_times(seconds: Mapping[str, float]) -> np.ndarray:
