@@ -20,23 +20,7 @@ def _(answer):
 
 
 @exercise(
-    "18-2", hint="KL = 교차 엔트로피 − 엔트로피. 배수가 s인 로지스틱의 엔트로피는 log s + 2입니다."
-)
-def _(answer):
-    log_s, log_t = torch.randn(2, 4, 50).double()
-    got = torch.as_tensor(answer(log_s, log_t))
-    if got.shape != (4,):
-        return f"답은 소리마다 하나, (4,)여야 하는데 {tuple(got.shape)}입니다."
-    want = -log_t.sum(1) - log_s.sum(1) - 100
-    if torch.allclose(got, -want):
-        return "부호가 뒤집혔습니다."
-    if torch.allclose(got, want + 100):
-        return "시각마다의 상수 2를 빠뜨렸습니다."
-    return torch.allclose(got, want)
-
-
-@exercise(
-    "18-3", hint="크기를 제곱하고 시간(마지막 축)으로 평균한 다음, 주파수로 제곱 오차를 더하세요."
+    "18-2", hint="크기를 제곱하고 시간(마지막 축)으로 평균한 다음, 주파수로 제곱 오차를 더하세요."
 )
 def _(answer):
     from course_lib.parallel_wavenet.audio_losses import power_loss
@@ -48,7 +32,7 @@ def _(answer):
     return torch.allclose(got, power_loss(x, y, windows=((256, 64),), power=2.0, average=True))
 
 
-@exercise("18-4", hint="이항분포의 한쪽 꼬리를 더해 두 배 하고, 1을 넘으면 1로 자르세요.")
+@exercise("18-3", hint="이항분포의 한쪽 꼬리를 더해 두 배 하고, 1을 넘으면 1로 자르세요.")
 def _(answer):
     for k, n in ((6, 6), (0, 6), (4, 6), (3, 6), (2, 8), (7, 20)):
         got, want = float(answer(k, n)), binomtest(k, n).pvalue
