@@ -12,6 +12,7 @@ from course_lib.recipes import (
     autoregressive,
     classifiers,
     conditional_gan,
+    distillation,
     flows,
     gan,
     gaussianization,
@@ -42,6 +43,7 @@ CHAPTERS = (
     flows,
     gaussianization,
     wavenet,
+    distillation,
     parallel_wavenet,
 )
 RESULT_FILES: dict[str, tuple[Callable[[Sequence[int]], dict], Sequence[int]]] = {}

@@ -24,7 +24,9 @@ from course_lib.parallel_wavenet.distillation import (
     gaussian_kl,
     grid_kl,
     logistic_entropy,
+    start_near_identity,
     student_entropy,
+    total_variation,
 )
 from course_lib.training import fit
 
@@ -289,6 +291,25 @@ def test_grid_kl():
     assert math.isclose(value, float(kl_divergence(p, q).sum()), abs_tol=1e-4)
     with pytest.raises(ValueError, match="box"):
         grid_kl(lambda x: p.log_prob(x).sum(1), lambda x: q.log_prob(x).sum(1), (0, 9, -9, 9))
+
+
+def test_total_variation():
+    p, q = (Normal(torch.tensor([m, 0.0]), torch.ones(2)) for m in (0.0, 1.0))
+    log_p, log_q = (lambda x, n=n: n.log_prob(x).sum(1) for n in (p, q))
+    value = total_variation(log_p, log_q, (-8, 9, -8, 8))
+    assert math.isclose(value, math.erf(0.5 / math.sqrt(2)), abs_tol=1e-3)  # 2Φ(½) − 1
+    assert value <= math.sqrt(grid_kl(log_p, log_q, (-8, 9, -8, 8)) / 2)
+    assert total_variation(log_p, log_p, (-8, 9, -8, 8)) == 0
+
+
+def test_the_start_is_near_the_identity_and_still_learns():
+    student = start_near_identity(IAF(3, 4, (16,)))
+    z = torch.randn(200, 3)
+    x = student.flow(z)[0]
+    assert (x - z).abs().mean() < 0.3 and not torch.equal(x, z)
+    slope = torch.autograd.grad(x.sum(), student.flow.flows[0].net.layers[0].weight)[0]
+    assert slope.abs().sum() > 0
+    assert (IAF(3, 4, (16,)).flow(z)[0] - z).abs().mean() > (x - z).abs().mean()
 
 
 def test_bad_inputs():
