@@ -51,7 +51,9 @@ def test_vowel_recipe_in_miniature(pretend, monkeypatch):
     monkeypatch.setattr(wavenet, "VOWELS", wavenet.VOWELS | tiny)
     metric = wavenet.wavenet_vowels("wavenet_vowels")["metric"]
     assert metric["nll"] > metric["nll_breath_entropy"] and 0 <= metric["vowel_accuracy"] <= 1
-    assert {"lsd_db", "lsd_other_vowel_db", "periodicity", "real_periodicity"} <= set(metric)
+    assert {"lsd_db", "mcd_db", "mcd_other_vowel_db", "periodicity", "real_periodicity"} <= set(
+        metric
+    )
 
 
 def test_speech_recipe_in_miniature(pretend, monkeypatch):

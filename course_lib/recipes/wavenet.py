@@ -85,7 +85,7 @@ def wavenet_vowels(name: str) -> dict:
 
 def measure_vowels(model) -> dict[str, float]:
     """새 모음의 음의 로그밀도와, 생성한 모음이 진짜와 얼마나 닮았는지. 견줄 값을 곁에 둡니다."""
-    from course_lib.audio import log_spectral_distance, periodicity
+    from course_lib.audio import log_spectral_distance, mel_cepstral_distance, periodicity
     from course_lib.datasets.vowels import BREATH_ENTROPY, make_intoned
 
     count, length = VOWELS["test"], VOWELS["length"]
@@ -99,19 +99,18 @@ def measure_vowels(model) -> dict[str, float]:
     with torch.no_grad():
         nll = -model.log_prob_steps(real.x, y)
     made = model.generate(count, length, y, generator=torch.Generator().manual_seed(2))
-    # 높이와 위상이 같고 모음만 다른 진짜 다섯 가지 가운데 어느 것에 가장 가까운지
-    apart = torch.stack(
-        [log_spectral_distance(made, intoned(torch.full_like(truth, v)).x) for v in range(5)], 1
-    )
+    # 높이와 위상이 같고 모음만 다른 진짜 다섯 가지 가운데 음색(멜 켑스트럼)이 어느 것에 가장 가까운지
+    others = [intoned(torch.full_like(truth, v)).x for v in range(5)]
+    apart = torch.stack([mel_cepstral_distance(made, other) for other in others], 1)
     right = apart.gather(1, truth[:, None])[:, 0]
-    other = (apart.sum(1) - right) / 4
     return {
         "nll": float(nll.mean()),
         "nll_breath_entropy": BREATH_ENTROPY,
         "nll_independent_gaussian": 0.5 * math.log(2 * math.pi * math.e * float(real.x.var())),
         "vowel_accuracy": float((apart.argmin(1) == truth).double().mean()),
-        "lsd_db": float(right.mean()),
-        "lsd_other_vowel_db": float(other.mean()),
+        "mcd_db": float(right.mean()),
+        "mcd_other_vowel_db": float((apart.sum(1) - right).mean() / 4),
+        "lsd_db": float(log_spectral_distance(made, real.x).mean()),
         "periodicity": float(periodicity(made).median()),
         "real_periodicity": float(periodicity(real.x).median()),
         "largest": float(made.abs().max()),
