@@ -51,7 +51,7 @@ class Sampled(NamedTuple):
 
 
 class GatedLayer(nn.Module):
-    """게이트 합성곱 한 층: h + W(tanh(a) ⊙ σ(b)), (a, b) = 인과 합성곱(h) + V y. (B, C, T) → (B, C, T)."""
+    """게이트 합성곱 한 층: h + W(tanh(a) ⊙ σ(b)), (a, b) = 인과적 합성곱(h) + V y. (B, C, T) → (B, C, T)."""
 
     def __init__(
         self,

@@ -128,12 +128,12 @@ def _other_breath(test) -> Tensor:
 def measure_vowels(made: Tensor, test) -> dict[str, float]:
     """만든 모음 (N, T)을 높이와 위상과 모음이 같은 진짜와 견줍니다. 거리는 dB, 크기는 진짜에 대한 비입니다.
 
-    vowel_accuracy는 높이와 위상이 같은 진짜 다섯 모음 가운데 로그 스펙트럼 거리가 가장 가까운 것이 제 모음인 비율입니다.
+    vowel_accuracy는 높이와 위상이 같은 진짜 다섯 모음 가운데 멜 켑스트럼 거리가 가장 가까운 것이 제 모음인 비율입니다.
     """
     from course_lib.audio import log_spectral_distance, mel_cepstral_distance, periodicity
 
     each = [_vowel_test(torch.full_like(test.vowel, v)).x for v in range(5)]
-    apart = torch.stack([log_spectral_distance(made, x) for x in each], 1)
+    apart = torch.stack([mel_cepstral_distance(made, x) for x in each], 1)
     return {
         "lsd_db": float(log_spectral_distance(made, test.x).mean()),
         "mcd_db": float(mel_cepstral_distance(made, test.x).mean()),
