@@ -1,5 +1,7 @@
 """WaveNet의 조리법: 작은 설정으로 끝까지 돌고, 자르기가 소리와 조건을 맞춥니다."""
 
+import json
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from course_lib.autoregressive import wavenet as models
 from course_lib.datasets import speech as fsdd
 from course_lib.datasets.vowels import make_vowels
 from course_lib.recipes import __main__ as command
-from course_lib.recipes import wavenet
+from course_lib.recipes import results, wavenet
 
 
 @pytest.fixture
@@ -115,3 +117,29 @@ def test_vowel_batches_cut_the_conditions_with_the_sound():
         ]
         ((i, s),) = places
         assert torch.equal(full[i, :, s : s + 100], c) and names[i] == v
+
+
+def test_committed_files_say_what_notebook_16_says():
+    rates = results.load_result("benchmark_wavenet")["values"]["rates"]
+    for row in rates.values():
+        naive, plain, ours = (
+            row[way]["samples_per_cpu_second"] for way in ("naive", "ring_buffer", "course_lib")
+        )
+        assert ours > 100 * naive  # 백 배 넘게
+        assert ours > 1.5 * plain and 4 < 8000 / naive / 60 < 7  # 1초짜리 소리에 5분쯤
+        assert ours < 8000  # 실시간에는 못 미칩니다
+    card = json.loads((results.DATA / "checkpoints" / "wavenet_vowels.json").read_text("utf-8"))
+    metric = card["metric"]
+    assert metric["nll_breath_entropy"] < metric["nll"] < metric["nll_independent_gaussian"] - 2
+    assert metric["vowel_accuracy"] > 0.9 and 2 * metric["mcd_db"] < metric["mcd_other_vowel_db"]
+
+
+def test_speech_teacher_and_its_samples_come_together():
+    path = results.DATA / "checkpoints" / "wavenet.json"
+    assert path.is_file() == (results.RESULTS / "wavenet_samples.json").is_file()
+    if path.is_file():
+        metric = json.loads(path.read_text("utf-8"))["metric"]
+        values = results.load_result("wavenet_samples")["values"]
+        assert values["card"] == metric and values["digit"] == list(range(10))
+        assert metric["accuracy"] >= 0.85 and metric["real_accuracy"] > 0.95
+        assert metric["nll"] < metric["nll_independent_gaussian"] - 1

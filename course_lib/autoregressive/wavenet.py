@@ -170,9 +170,8 @@ class WaveNet(DensityModel):
         """
         self._check(x)
         table = self._condition_table(y, len(x), x.shape[1])
-        shifted = pad(
-            self._as_input(x)[:, :-1], (1, 0)
-        )  # x_t의 자리에 x_{t−1}: 미는 곳은 여기뿐입니다
+        # x_t의 자리에 x_{t−1}을 놓습니다. 한 칸 미는 곳은 여기뿐입니다
+        shifted = pad(self._as_input(x)[:, :-1], (1, 0))
         return self._constrain(self._network(shifted, table).transpose(1, 2))
 
     def log_prob_given(self, parameters: Tensor, values: Tensor) -> Tensor:
@@ -228,7 +227,6 @@ class WaveNet(DensityModel):
         tiny = torch.finfo(like.dtype).eps
         return torch.rand(shape, **kwargs).clamp(tiny, 1 - tiny)
 
-    @torch.inference_mode()
     def generate(
         self, n: int, length: int, y=None, *, temperature: float = 1.0,
         generator: torch.Generator | None = None, noise: Tensor | None = None,
@@ -241,10 +239,11 @@ class WaveNet(DensityModel):
         prompt       (n, T₀) 주어진 앞부분. 그 뒤를 이어서 만듭니다(결과에 앞부분도 들어 있습니다).
         """
         self._check_generation(n, length, temperature)
-        steps = CachedSteps(self, n, length, y)
-        return self._generate(steps, n, length, temperature, generator, noise, prompt)
+        with torch.inference_mode():
+            steps = CachedSteps(self, n, length, y)
+            out = self._generate(steps, n, length, temperature, generator, noise, prompt)
+        return out.clone()  # 학습에도 쓸 수 있는 보통의 텐서로
 
-    @torch.inference_mode()
     def generate_naively(
         self, n: int, length: int, y=None, *, temperature: float = 1.0,
         generator: torch.Generator | None = None, noise: Tensor | None = None,
@@ -252,7 +251,6 @@ class WaveNet(DensityModel):
     ) -> Tensor:  # fmt: skip
         """``generate``와 같은 값을, 표본마다 수용 영역 R개를 처음부터 다시 계산하여 만듭니다. 아주 느립니다."""
         self._check_generation(n, length, temperature)
-        table = self._condition_table(y, n, length)
         inputs: list[Tensor] = []
 
         def steps(previous: Tensor) -> Tensor:
@@ -261,7 +259,10 @@ class WaveNet(DensityModel):
             start = len(inputs) - window.shape[1]
             return self._network(window, table, start)[:, -1]
 
-        return self._generate(steps, n, length, temperature, generator, noise, prompt)
+        with torch.inference_mode():
+            table = self._condition_table(y, n, length)
+            out = self._generate(steps, n, length, temperature, generator, noise, prompt)
+        return out.clone()
 
     def _generate(self, steps, n, length, temperature, generator, noise, prompt) -> Tensor:
         noise = self.draw_noise(n, length, generator) if noise is None else noise

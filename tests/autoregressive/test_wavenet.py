@@ -138,7 +138,9 @@ def test_gaussian_density_integrates_to_one():
 
 
 @pytest.mark.parametrize("condition", CONDITIONS)
-@pytest.mark.parametrize(("output", "kernel"), [("gaussian", 2), ("categorical", 3)])
+@pytest.mark.parametrize(
+    ("output", "kernel"), [("gaussian", 2), ("gaussian", 4), ("categorical", 3)]
+)
 def test_one_step_at_a_time_equals_all_at_once(output, kernel, condition):
     model = build(output, kernel, condition)
     y = CONDITIONS[condition][1](2)
@@ -182,7 +184,9 @@ def test_density_takes_one_pass_and_generation_one_step_a_sample():
     count.clear()
     model.generate(2, 50)
     assert count == [(2,)] * 50
-    assert model.sample(3).shape == (3, 64)
+    made = model.sample(3)
+    assert made.shape == (3, 64)
+    model.log_prob(made).sum().backward()  # 만든 소리로 곧바로 학습할 수 있습니다
 
 
 def test_rows_of_a_batch_are_independent_and_nothing_is_changed():
@@ -258,6 +262,8 @@ def test_learning_lowers_the_loss_in_bfloat16_too():
         optimizer.step()
         losses.append(loss.item())
     assert loss.dtype == torch.float32 and losses[-1] < losses[0] - 1
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert model.parameters_at(x).dtype == torch.float32  # 평균을 bfloat16으로 깎지 않습니다
     assert all(p.grad is not None for p in model.parameters())
 
 
