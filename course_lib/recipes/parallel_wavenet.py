@@ -34,10 +34,10 @@ SPEECH = {
     "student": {"layers": [9, 9, 9], "channels": 48, "cycle": 9, "scale": 0.05},
     "batch": 4,
     "steps": 4000,
-    "lr": 2e-3,
+    "lr": 3e-3,
     "warmup": 50,
     "clip_norm": 1.0,
-    "power": 5.0,
+    "power": 10.0,
 }
 CODE = (
     "autoregressive/wavenet.py",
