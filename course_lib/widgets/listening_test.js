@@ -14,9 +14,9 @@ function courseSetup(root, data) {
     return line;
   };
   const row = () => courseElement(box, "div", "display:flex;flex-wrap:wrap;gap:8px;margin:0 0 10px");
-  const button = (parent, words, act, main) => {
+  const button = (parent, words, act, main, least = 130) => {
     const made = courseElement(parent, "button",
-      "flex:1 1 130px;min-height:44px;padding:6px 12px;font:inherit;border-radius:8px;cursor:pointer;" +
+      "flex:1 1 " + least + "px;min-height:44px;padding:6px 12px;font:inherit;border-radius:8px;cursor:pointer;" +
       "touch-action:manipulation;border:1px solid #0072B2;" +
       (main ? "background:#0072B2;color:#fff" : "background:#fff;color:#0072B2"), { type: "button" });
     made.textContent = words;
@@ -76,9 +76,9 @@ function courseSetup(root, data) {
       : "한 번도 고르지 않았습니다.");
     data.titles.forEach((title, i) => {
       const line = row();
-      text(line, title + ": " + (picks[i] === null ? "가리지 못함" : data.names[picks[i]] + "을(를) 고름"),
-        "flex:1 1 150px;align-self:center");
-      [0, 1].forEach((side) => button(line, data.names[side] + " 듣기", sound(i, side)));
+      text(line, title + " → " + (picks[i] === null ? "가리지 못함" : data.names[picks[i]]),
+        "flex:1 1 110px;align-self:center;margin:0");
+      [0, 1].forEach((side) => button(line, data.names[side] + " 듣기", sound(i, side), false, 84));
     });
     button(row(), "처음부터 다시", start, true);
   };
