@@ -125,6 +125,17 @@ def test_spectral_and_cepstral_distance_hear_timbre_not_phase_or_loudness():
     assert float(gap) == pytest.approx(10, abs=0.8)
 
 
+def test_log_spectral_distance_averages_the_frames_not_their_squares():
+    x, y = torch.randn(2, 3, 1024, dtype=torch.float64)
+    y[:, 512:] *= 0.01  # 뒤의 프레임은 훨씬 더 다릅니다
+    a, b = (decibels(stft_magnitude(v), -60.0) for v in (x, y))
+    by_hand = [
+        sum(float((a[i, :, m] - b[i, :, m]).square().mean().sqrt()) for m in range(17)) / 17
+        for i in range(3)
+    ]
+    assert log_spectral_distance(x, y).tolist() == pytest.approx(by_hand)
+
+
 def test_cepstral_distance_is_the_sum_in_its_docstring():
     x, y = torch.randn(2, 1, 2048, dtype=torch.float64)
     logs = [LogMel().double()(v)[0] * 60 * math.log(10) / 20 for v in (x, y)]

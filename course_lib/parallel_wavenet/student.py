@@ -35,8 +35,10 @@ from torch.nn.functional import pad
 
 from course_lib.base import DensityModel, Flow, Logistic, check_batch
 from course_lib.flows.maf import bounded
+from course_lib.parallel_wavenet.distillation import base_noise
 
 Condition = Tensor | tuple[Tensor, Tensor] | None
+Parts = tuple[Tensor | None, Tensor | None]  # (프레임, 클래스)
 
 
 class Sampled(NamedTuple):
@@ -49,20 +51,33 @@ class Sampled(NamedTuple):
 
 
 class GatedLayer(nn.Module):
-    """게이트 합성곱 한 층: h + W(tanh(a) ⊙ σ(b)), (a, b) = 인과 합성곱(h) + V y. (B, C, T) → (B, C, T)."""
+    """게이트 합성곱 한 층: h + W(tanh(a) ⊙ σ(b)), (a, b) = 인과적 합성곱(h) + V y. (B, C, T) → (B, C, T)."""
 
-    def __init__(self, channels: int, kernel: int, dilation: int, condition: int = 0):
+    def __init__(
+        self,
+        channels: int,
+        kernel: int,
+        dilation: int,
+        local: int | None = None,
+        classes: int | None = None,
+    ):
         super().__init__()
         self.left = (kernel - 1) * dilation
         self.conv = nn.Conv1d(channels, 2 * channels, kernel, dilation=dilation)
-        self.condition = nn.Conv1d(condition, 2 * channels, 1, bias=False) if condition else None
+        self.local = nn.Conv1d(local, 2 * channels, 1, bias=False) if local else None
+        self.label = nn.Embedding(classes, 2 * channels) if classes else None
+        if classes:
+            nn.init.normal_(self.label.weight, std=0.1)
         self.out = nn.Conv1d(channels, channels, 1)
 
-    def forward(self, h: Tensor, frames: Tensor | None, hop: int) -> Tensor:
+    def forward(self, h: Tensor, condition: Parts, hop: int) -> Tensor:
+        frames, label = condition
         gates = self.conv(pad(h, (self.left, 0)))  # 왼쪽에만 0: 출력 t는 입력 ≤ t
-        if self.condition is not None:
+        if self.local is not None:
             # 1×1 합성곱과 직선 보간은 순서를 바꾸어도 같습니다. 짧은 프레임에서 먼저 곱합니다
-            gates = gates + stretch(self.condition(frames), hop, h.shape[-1])
+            gates = gates + stretch(self.local(frames), hop, h.shape[-1])
+        if self.label is not None:
+            gates = gates + self.label(label)[:, :, None]
         a, b = gates.chunk(2, 1)
         return (h + self.out(a.tanh() * b.sigmoid())) * math.sqrt(0.5)
 
@@ -80,7 +95,8 @@ class CausalFlow(Flow):
         kernel: int,
         channels: int,
         *,
-        condition: int = 0,
+        local: int | None = None,
+        classes: int | None = None,
         hop: int = 1,
         cycle: int = 10,
         log_s: float = 0.0,
@@ -90,31 +106,35 @@ class CausalFlow(Flow):
         dilations = [2 ** (i % cycle) for i in range(layers)]
         self.reach = 1 + sum((kernel - 1) * d for d in dilations)  # μ_t가 보는 과거의 길이
         self.first = nn.Conv1d(1, channels, 1)
-        self.layers = nn.ModuleList(GatedLayer(channels, kernel, d, condition) for d in dilations)
+        self.layers = nn.ModuleList(
+            GatedLayer(channels, kernel, d, local, classes) for d in dilations
+        )
         self.last = nn.Sequential(
             nn.ReLU(), nn.Conv1d(channels, channels, 1), nn.ReLU(), nn.Conv1d(channels, 2, 1)
         )
-        nn.init.normal_(self.last[-1].weight, std=0.01 / math.sqrt(channels))
+        nn.init.normal_(self.last[-1].weight, std=0.1 / math.sqrt(channels))
         with torch.no_grad():
             self.last[-1].bias.copy_(torch.tensor([0.0, log_s]))
 
-    def parameters_at(self, z: Tensor, frames: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def parameters_at(self, z: Tensor, condition: Parts = (None, None)) -> tuple[Tensor, Tensor]:
         """모든 시각의 (μ, log s), 저마다 (B, T). 신경망 한 번입니다."""
-        h = self.first(pad(z, (1, -1))[:, None])  # 한 칸 밀어 z_t 자신을 가립니다
+        # 한 칸 밀어 z_t 자신을 가립니다. autocast에서도 잔차의 합은 z의 자료형입니다
+        h = self.first(pad(z, (1, -1))[:, None]).to(z.dtype)
         for layer in self.layers:
-            h = layer(h, frames, self.hop)
-        mu, log_s = self.last(h).unbind(1)  # (B, 2, T)의 두 줄
+            h = layer(h, condition, self.hop)
+        with torch.autocast(z.device.type, enabled=False):  # μ는 s보다 훨씬 정밀해야 합니다
+            mu, log_s = self.last(h).unbind(1)  # (B, 2, T)의 두 줄
         return mu, bounded(log_s)
 
-    def forward(self, z: Tensor, frames: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        mu, log_s = self.parameters_at(z, frames)
+    def forward(self, z: Tensor, condition: Parts = (None, None)) -> tuple[Tensor, Tensor]:
+        mu, log_s = self.parameters_at(z, condition)
         return log_s.exp() * z + mu, log_s.sum(1)
 
-    def inverse(self, x: Tensor, frames: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def inverse(self, x: Tensor, condition: Parts = (None, None)) -> tuple[Tensor, Tensor]:
         """z_t = (x_t − μ_t(z_<t)) / s_t(z_<t)를 t = 1, …, T의 차례로 풉니다: 신경망 T번."""
         z, total = torch.zeros_like(x), x.new_zeros(len(x))
         for t in range(x.shape[1]):
-            mu, log_s = self.parameters_at(z[:, : t + 1], frames)  # 앞의 t개만 있으면 됩니다
+            mu, log_s = self.parameters_at(z[:, : t + 1], condition)  # 앞의 t개만 있으면 됩니다
             new = (x[:, t] - mu[:, t]) * (-log_s[:, t]).exp()
             z = torch.cat([z[:, :t], new[:, None], z[:, t + 1 :]], 1)
             total = total - log_s[:, t]
@@ -130,7 +150,7 @@ class ParallelWaveNet(DensityModel):
     classes   클래스의 수, local  프레임마다의 조건의 채널 수, hop  한 프레임의 표본 수
     scale     시작할 때의 s_tot
 
-    조건 y는 선생(``WaveNet``)과 같습니다: None, 클래스 (B,) int64, 프레임 (B, local, M), 또는 (프레임, 클래스).
+    조건 y는 교사(``WaveNet``)와 같습니다: None, 클래스 (B,) int64, 프레임 (B, local, M), 또는 (프레임, 클래스).
     """
 
     def __init__(
@@ -160,13 +180,10 @@ class ParallelWaveNet(DensityModel):
             raise ValueError("local(프레임의 채널 수)과 hop(프레임의 표본 수)은 함께 주세요.")
         self.event_shape, self.base = torch.Size((length,)), base
         self.classes, self.local, self.hop = classes, local, hop or 1
-        width = channels if classes else 0  # 클래스는 벡터로 바꾸어 모든 프레임에 붙입니다
-        self.embedding = nn.Embedding(classes, width) if classes else None
         log_s = math.log(scale) / len(layers)
         self.flows = nn.ModuleList(
             CausalFlow(
-                n, kernel, channels, condition=(local or 0) + width, hop=self.hop, cycle=cycle,
-                log_s=log_s,
+                n, kernel, channels, local=local, classes=classes, hop=self.hop, cycle=cycle, log_s=log_s
             )
             for n in layers
         )  # fmt: skip
@@ -183,12 +200,7 @@ class ParallelWaveNet(DensityModel):
 
     def noise(self, shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
         """기저분포의 표본 z. 로지스틱은 역 CDF, 정규분포는 그대로 뽑습니다."""
-        like = next(self.parameters())
-        if self.base == "gaussian":
-            return torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
-        u = torch.rand(shape, generator=generator, dtype=like.dtype, device=like.device)
-        info = torch.finfo(u.dtype)
-        return torch.logit(u.clamp(info.tiny, 1 - info.eps))
+        return base_noise(shape, next(self.parameters()), self.base, generator)
 
     def base_log_prob(self, z: Tensor) -> Tensor:
         """log p_Z(z_t), 시각마다. z와 같은 모양."""
@@ -199,10 +211,10 @@ class ParallelWaveNet(DensityModel):
 
     def transform(self, z: Tensor, y: Condition = None) -> tuple[Tensor, Tensor, Tensor]:
         """z (B, T) → (x, μ_tot, log s_tot), 저마다 (B, T). 식 (1)과 (2)를 한 번에 셉니다."""
-        frames = self._frames(y, len(z), z.shape[-1])
+        condition = self._condition(y, len(z), z.shape[-1])
         h, mu, log_s = z, torch.zeros_like(z), torch.zeros_like(z)
         for flow in self.flows:
-            m, a = flow.parameters_at(h, frames)
+            m, a = flow.parameters_at(h, condition)
             h = a.exp() * h + m
             mu, log_s = a.exp() * mu + m, log_s + a  # 식 (2)를 한 층씩 쌓습니다
         return h, mu, log_s
@@ -244,10 +256,10 @@ class ParallelWaveNet(DensityModel):
     def log_prob(self, x: Tensor, y: Condition = None) -> Tensor:
         """남의 x의 log p(x | y), (B,). 층마다 T걸음이라 **아주 느립니다**. 시험과 짧은 신호에만 쓰세요."""
         check_batch(x, x.shape[1:] if x.ndim == 2 else self.event_shape)
-        frames = self._frames(y, len(x), x.shape[-1])
+        condition = self._condition(y, len(x), x.shape[-1])
         total = x.new_zeros(len(x))
         for flow in reversed(self.flows):
-            x, log_det = flow.inverse(x, frames)
+            x, log_det = flow.inverse(x, condition)
             total = total + log_det
         return self.base_log_prob(x).sum(1) + total
 
@@ -261,45 +273,43 @@ class ParallelWaveNet(DensityModel):
             raise ValueError(f"noise가 {len(noise)}개인데 n은 {n}입니다. 수를 맞추세요.")
         return noise
 
-    def _frames(self, y: Condition, n: int, length: int) -> Tensor | None:
-        """조건 y를 프레임 (n, 채널, M) 하나로 모읍니다. 조건이 없으면 None."""
-        local, classes = y if isinstance(y, tuple) else (None, None)
+    def _condition(self, y: Condition, n: int, length: int) -> Parts:
+        """조건 y를 (프레임, 클래스)로 나누고 모양을 확인합니다. 없는 쪽은 None입니다."""
+        frames, label = y if isinstance(y, tuple) else (None, None)
         if isinstance(y, Tensor):
-            local, classes = (y, None) if y.is_floating_point() else (None, y)
-        wants, got = (self.local, self.classes), (local, classes)
-        if any((a is None) != (b is None) for a, b in zip(wants, got, strict=True)):
-            names = [k for k, v in zip(("프레임", "클래스"), wants, strict=True) if v is not None]
+            frames, label = (y, None) if y.is_floating_point() else (None, y)
+        wants = {"프레임": (self.local, frames), "클래스": (self.classes, label)}
+        if any((want is None) != (got is None) for want, got in wants.values()):
+            names = [name for name, (want, _) in wants.items() if want is not None]
             raise ValueError(
                 f"이 학생의 조건은 {'과 '.join(names) or '없음'}입니다. y를 그 꼴로 주세요: 프레임 "
                 "(B, 채널, M), 클래스 (B,) int64, 둘 다이면 (프레임, 클래스)."
             )
-        parts = []
-        if local is not None:
-            enough = -(-length // self.hop)
-            if local.ndim != 3 or local.shape[:2] != (n, self.local) or local.shape[2] < enough:
-                raise ValueError(
-                    f"프레임의 모양은 ({n}, {self.local}, M), {length}표본에는 M ≥ {enough}이어야 하는데 "
-                    f"{tuple(local.shape)}을 받았습니다."
-                )
-            parts.append(local)
-        if classes is not None:
-            if classes.shape != (n,) or classes.min() < 0 or classes.max() >= self.classes:
-                raise ValueError(
-                    f"클래스는 0부터 {self.classes - 1}까지의 정수 ({n},)이어야 하는데 모양 "
-                    f"{tuple(classes.shape)}을 받았습니다."
-                )
-            count = parts[0].shape[2] if parts else 1
-            parts.append(self.embedding(classes)[:, :, None].expand(-1, -1, count))
-        return torch.cat(parts, 1) if parts else None
+        enough = 1 + (length - 1) // self.hop
+        if frames is not None and (
+            frames.ndim != 3 or frames.shape[:2] != (n, self.local) or frames.shape[2] < enough
+        ):
+            raise ValueError(
+                f"프레임의 모양은 ({n}, {self.local}, M), {length}표본에는 M ≥ {enough}이어야 하는데 "
+                f"{tuple(frames.shape)}을 받았습니다."
+            )
+        if label is not None and (
+            label.shape != (n,) or label.min() < 0 or label.max() >= self.classes
+        ):
+            raise ValueError(
+                f"클래스는 0부터 {self.classes - 1}까지의 정수 ({n},)이어야 하는데 모양 "
+                f"{tuple(label.shape)}을 받았습니다."
+            )
+        return frames, label
 
 
 def stretch(frames: Tensor, hop: int, length: int) -> Tensor:
     """프레임 (B, C, M) → 표본 (B, C, length). 프레임 m은 표본 m·hop에 놓이고 그 사이는 직선으로 잇습니다.
 
-    마지막 프레임 뒤와, 프레임이 하나뿐일 때(M = 1)는 같은 값을 되풀이합니다.
+    마지막 프레임 뒤에서는 같은 값을 되풀이합니다. hop = 1이면 앞의 length개입니다.
     """
-    if frames.shape[-1] == 1 or hop == 1:
-        return frames[..., :length].expand(-1, -1, length)
+    if hop == 1:
+        return frames[..., :length]
     count = -(-length // hop) + 1
     frames = pad(frames[..., :count], (0, max(0, count - frames.shape[-1])), mode="replicate")
     left, right = frames[..., :-1, None], frames[..., 1:, None]  # (B, C, M, 1)

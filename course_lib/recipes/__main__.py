@@ -16,6 +16,7 @@ from course_lib.recipes import (
     flows,
     gan,
     gaussianization,
+    parallel_wavenet,
     pixel_cnn,
     pixel_rnn,
     sngan,
@@ -42,6 +43,7 @@ CHAPTERS = (
     flows,
     gaussianization,
     distillation,
+    parallel_wavenet,
     wavenet,
 )
 RESULT_FILES: dict[str, tuple[Callable[[Sequence[int]], dict], Sequence[int]]] = {}

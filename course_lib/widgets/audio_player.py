@@ -1,7 +1,7 @@
-"""소리 재생기: 파형과 스펙트로그램 카드를 누르면 소리가 납니다. WAV가 HTML 안에 들어 있어 인터넷이 필요 없습니다."""
+"""소리 재생기와 A/B 듣기 시험. WAV가 HTML 안에 들어 있어 인터넷도 커널도 필요 없습니다."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -48,3 +48,52 @@ def audio_player(
             "소리의 수나 길이를 줄이세요."
         )
     return TriView(None, html, picture, f"소리 {len(sounds)}개")
+
+
+def listening_test(
+    trials: Mapping[str, Sequence[Tensor]],
+    names: tuple[str, str],
+    *,
+    alt: str,
+    question: str = "어느 쪽이 더 자연스럽습니까?",
+    rate: int = RATE,
+    budget: int = 300_000,
+) -> TriView:
+    """``{문제 이름: (names[0]의 소리, names[1]의 소리)}``를 A와 B로 섞어 들려주고 고르게 하는 시험.
+
+    어느 쪽이 A인지는 문제마다 브라우저가 동전을 던져 정하고, 끝까지 고른 다음에야 밝힙니다. 결과에는 고른 수와 함께, 둘을
+    전혀 가리지 못하는 사람이 우연히 이만큼 치우칠 확률(양쪽 부호 검정)을 적습니다. 두 소리의 크기는 제곱 평균으로 맞춥니다.
+    큰 소리가 더 좋게 들리기 때문입니다. 재생기와 마찬가지로 노트북과 오프라인 HTML에서 똑같이 움직입니다.
+    ``ValueError``: 문제가 없거나, 소리가 둘이 아니거나, HTML이 budget바이트를 넘을 때.
+    """
+    if not trials or any(len(pair) != 2 for pair in trials.values()):
+        raise ValueError("문제마다 소리 둘을 (첫째, 둘째)로 넣으세요. 문제는 하나 이상입니다.")
+    data = {
+        "names": list(names),
+        "question": question,
+        "titles": list(trials),
+        "wavs": [
+            [base64.b64encode(wav_bytes(x, rate)).decode() for x in _equally_loud(*pair)]
+            for pair in trials.values()
+        ],
+    }
+    figure = plots.blank_figure(4.2, 0.9)
+    figure.text(0.03, 0.62, f"A/B 듣기 시험 {len(trials)}문제", fontsize=14, color=plots.INK)
+    figure.text(
+        0.03, 0.2, "노트북이나 HTML로 열면 들을 수 있습니다.", fontsize=11, color=plots.MUTED
+    )
+    picture = plots.png(figure, sharp=1.25, budget=10_000)
+    html = self_contained("listening_test.js", data, picture, alt)
+    if len(html) > budget:
+        raise ValueError(
+            f"시험이 {len(html) // 1000} kB라서 한도 {budget // 1000} kB를 넘습니다. "
+            "문제의 수나 소리의 길이를 줄이세요."
+        )
+    return TriView(None, html, picture, f"A/B 듣기 시험 {len(trials)}문제")
+
+
+def _equally_loud(*pair: Tensor) -> list[Tensor]:
+    """제곱 평균이 같고 어느 것도 [−1, 1]을 넘지 않게 함께 줄입니다."""
+    pair = [x / x.square().mean().sqrt().clamp(min=1e-9) for x in pair]
+    loudest = max(float(x.abs().max()) for x in pair)
+    return [x * (0.9 / max(loudest, 1e-9)) for x in pair]
