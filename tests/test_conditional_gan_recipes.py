@@ -124,3 +124,30 @@ def test_the_committed_result_says_what_the_notebook_says():
     assert max(final["λ = 0"]["information_discrete"]) < 0.2  # 0에 가깝습니다
     noise = [max(final["λ = 1"][k]) for k in ("noise_slant", "noise_width")]
     assert max(noise) < 0.1  # λ = 1에서는 잡음이 하는 일이 거의 없습니다
+
+
+def test_dropout_noise_is_on_in_the_generator_alone():
+    model = cgan(6, 3, 4, g_units=(5, 5, 8), d_units=((4, 2), (4, 2), (4, 2))).eval()
+    y = torch.zeros(2, dtype=torch.long)
+    z = torch.rand(2, 4)
+    assert torch.equal(model.generator(z, y), model.generator(z, y))
+    noisy = recipes.with_dropout_noise(model)
+    assert not torch.equal(noisy.generator(z, y), noisy.generator(z, y))
+    assert torch.equal(
+        noisy.discriminator(z.new_ones(2, 6), y), noisy.discriminator(z.new_ones(2, 6), y)
+    )
+
+
+def test_the_committed_cards_say_what_notebook_08_says():
+    cards = {
+        name: json.loads((checkpoints.CHECKPOINTS / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("cgan", "infogan")
+    }
+    metric = cards["cgan"]["metric"]
+    assert metric["parzen_test_nats"] > 132 and metric["label_accuracy"] > 0.95
+    assert metric["diversity"] > 0.8 > 0.1 > metric["without_dropout_diversity"]
+    assert metric["without_dropout_label_accuracy"] > metric["label_accuracy"]
+    assert metric["without_dropout_parzen_test_nats"] < 0
+    errors = [row["class_error_train_10000"] for row in cards["infogan"]["seeds"].values()]
+    assert max(errors) - min(errors) > 0.08 and cards["infogan"]["seeds_collapsed"] == 0
+    assert cards["infogan"]["seeds_tried"] == recipes.INFOGAN["seeds"]

@@ -1,6 +1,7 @@
 """14장의 결과 파일: 노트북의 문장이 파일과 맞고, 조리법이 작은 설정에서 돕니다."""
 
 import pytest
+import torch
 
 from course_lib.recipes import flows as recipes
 from course_lib.recipes import load_result
@@ -58,10 +59,27 @@ def test_the_recipes_in_miniature(monkeypatch, tmp_path):
     monkeypatch.setattr(recipes, "STABILITY", recipes.STABILITY | small)
     values = recipes.autoregressive_flows([0])
     assert set(values["final"]) == {"moons", "banana", "checkerboard", "digits"}
-    assert set(values["final"]["digits"]) == {"MAF", "MADE MoG"}
+    ours = [name for name, shapes in recipes.ORDERED.items() if "digits" in shapes]
+    assert list(values["final"]["digits"]) == ours and len(ours) == 4
     assert all(r["median"] is not None for rows in values["final"].values() for r in rows.values())
     monkeypatch.setattr(recipes, "POSTERIOR", recipes.POSTERIOR | {"updates": 60, "samples": 2})
     rows = recipes.iaf_posterior([0, 1])["elbo"]
     assert {k: {n: len(v) for n, v in r.items()} for k, r in rows.items()} == {
         k: {"대각": 2, "IAF": 2} for k in ("2", "4")
     }
+
+
+def test_the_checkerboard_order_visits_every_other_pixel_first():
+    from course_lib.flows.maf import MAF
+
+    shape = recipes.ORDERED["MAF(체커보드 순서)"]["digits"]
+    model = recipes._digits_flow(MAF, shape)[0].double()
+    cells = torch.arange(64).double().expand(1, 64) / 64
+    places = (
+        model.flow.flows[-1].inverse(cells)[0].argsort().argsort()[0]
+    )  # 밝기로 자리를 알아냅니다
+    row, column = places // 8, places % 8
+    assert sorted(places.tolist()) == list(range(64))
+    assert ((row + column) % 2 == torch.arange(64) // 32).all()
+    plain = recipes._digits_flow(MAF, recipes.ORDERED["MAF"]["digits"])[0].double()
+    assert (plain.flow.flows[-1].inverse(cells)[0].diff() > 0).all()

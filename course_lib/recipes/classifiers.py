@@ -72,6 +72,7 @@ def mnist_card(name: str, hours: float, images: str = "60 000장") -> dict:
     return {
         "command": f"python -m course_lib.recipes {name}",
         "seed": 0,
+        "seeds_tried": [0],
         "data": f"MNIST 학습 이미지 {images}(회색, 값 0–255를 255로 나눔)",
         "binarisation": "없음",
         "hours": round(hours, 3),

@@ -26,14 +26,13 @@ FOLLOWS = {
 METHODS = ("GAN", "WGAN", "WGAN-GP", "WGAN-GP, 빠른 생성자")
 MEASURED = 28  # 학습 한 번에 재는 횟수
 MNIST = {
-    "steps": 10_000,
+    "steps": 4000,
     "batch": 64,
-    "lr": 1e-4,
+    "lr": 2e-4,
     "betas": (0.0, 0.9),
     "n_critic": 5,
     "penalty": 10.0,
     "width": 64,
-    "least_share": 0.01,
 }
 
 
@@ -125,8 +124,9 @@ def _follow(key: dict) -> dict:
 def wgan_gp(name: str) -> dict:
     """MNIST WGAN-GP를 학습하고 체크포인트로 저장합니다. 카드를 돌려줍니다.
 
-    논문의 Adam 1e-4(β 0, 0.9), n_critic 5, λ 10, 배치 64. 생성자는 DCGAN의 것, 비평자는 거기서 배치 정규화를 뺀
-    것입니다. 합성곱은 bfloat16으로 계산합니다. 논문은 MNIST의 점수를 보고하지 않습니다.
+    논문의 Adam(β 0, 0.9), n_critic 5, λ 10, 배치 64. 생성자는 DCGAN의 것, 비평자는 거기서 배치 정규화를 뺀
+    것입니다. 학습률은 2e-4에서 코사인으로 0까지(논문은 1e-4로 수십만 단계, 우리는 4000단계라서 높였습니다),
+    합성곱은 bfloat16으로 계산합니다. 논문은 MNIST의 점수를 보고하지 않습니다.
     """
     from course_lib.checkpoints import save_checkpoint
     from course_lib.datasets.mnist import load_mnist
@@ -156,6 +156,7 @@ def _mnist_training(images: torch.Tensor, state=None):
         steps=MNIST["steps"],
         lr=MNIST["lr"],
         betas=MNIST["betas"],
+        schedule="cosine",
         d_steps=MNIST["n_critic"],
         state=state,
         save_every=500,
@@ -165,18 +166,10 @@ def _mnist_training(images: torch.Tensor, state=None):
 
 @torch.no_grad()
 def measure_wgan_gp(gan) -> dict[str, float]:
-    """표본 10 000장을 MNIST 분류기로 심사합니다: 프레셰 거리, 확신, 덮은 숫자의 수."""
-    from course_lib.checkpoints import load_checkpoint
-    from course_lib.classifier import mnist_classifier
-
+    """표본 10 000장을 MNIST 분류기로 심사합니다: 프레셰 거리, 확신, 가장 드문 숫자의 비율."""
     torch.manual_seed(0)
     samples = torch.cat([gan.sample(1000) for _ in range(10)])
-    pixels = (samples + 1) / 2
-    judge = mnist_classifier().eval()
-    load_checkpoint("mnist_classifier", judge)
-    read = torch.cat([judge(part).argmax(1) for part in pixels.split(1000)])
-    share = torch.bincount(read, minlength=10).double() / len(read)
-    return judge_mnist(pixels) | {"modes": int((share >= MNIST["least_share"]).sum())}
+    return judge_mnist((samples + 1) / 2)
 
 
 RESULT_FILES = {"critic_follows": (critic_follows, range(8, 14))}
