@@ -26,7 +26,7 @@ VOWELS = {
 SPEECH = {
     "crop": 4096,
     "batch": 4,
-    "steps": 6000,
+    "steps": 3500,
     "lr": 1e-3,
     "warmup": 100,
     "clip_norm": 1.0,
