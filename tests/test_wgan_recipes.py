@@ -64,3 +64,16 @@ def test_the_committed_result_says_what_the_notebook_says():
     ranks = values["rank_correlation"]["GAN"]
     assert min(ranks) < 0 < max(ranks)  # 시드마다 부호가 다릅니다
     assert sum(w < 0.4 for w in last["GAN"]) == 5 and all(w < 0.4 for w in last["WGAN-GP"])
+
+
+def test_the_committed_cards_say_what_notebooks_09_and_10_say():
+    from course_lib.checkpoints import read_checkpoint
+    from course_lib.recipes import sngan, wgan
+
+    cards = {n: read_checkpoint(n)[0]["metric"] for n in ("gan", "dcgan", "wgan_gp", "sngan")}
+    assert wgan.MNIST["steps"] == 4000 and sngan.MNIST_SNGAN["steps"] == 5000
+    assert sngan.MNIST_SNGAN["width"] == 32 and sngan.MNIST_SNGAN["d_steps"] == 2
+    for metric in cards.values():
+        assert metric["frechet"] > metric["frechet_real_halves"]
+    for name in ("wgan_gp", "sngan"):
+        assert cards[name]["rarest_digit"] > 0.01  # 무너지지 않았습니다

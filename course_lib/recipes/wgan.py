@@ -125,7 +125,7 @@ def wgan_gp(name: str) -> dict:
     """MNIST WGAN-GP를 학습하고 체크포인트로 저장합니다. 카드를 돌려줍니다.
 
     논문의 Adam(β 0, 0.9), n_critic 5, λ 10, 배치 64. 생성자는 DCGAN의 것, 비평자는 거기서 배치 정규화를 뺀
-    것입니다. 학습률은 2e-4에서 코사인으로 0까지(논문은 1e-4로 수십만 단계, 우리는 4000단계라서 높였습니다),
+    것입니다. 학습률은 2e-4에서 코사인으로 0까지(논문은 1e-4, 우리는 4000단계뿐이라 높였습니다),
     합성곱은 bfloat16으로 계산합니다. 논문은 MNIST의 점수를 보고하지 않습니다.
     """
     from course_lib.checkpoints import save_checkpoint
