@@ -134,12 +134,15 @@ def test_committed_files_say_what_notebook_16_says():
     assert metric["vowel_accuracy"] > 0.9 and 2 * metric["mcd_db"] < metric["mcd_other_vowel_db"]
 
 
-def test_speech_teacher_and_its_samples_come_together():
+def test_the_speech_teacher_says_what_notebook_16_says():
     path = results.DATA / "checkpoints" / "wavenet.json"
-    assert path.is_file() == (results.RESULTS / "wavenet_samples.json").is_file()
-    if path.is_file():
-        metric = json.loads(path.read_text("utf-8"))["metric"]
-        values = results.load_result("wavenet_samples")["values"]
-        assert values["card"] == metric and values["digit"] == list(range(10))
-        assert metric["accuracy"] >= 0.85 and metric["real_accuracy"] > 0.95
-        assert metric["nll"] < metric["nll_independent_gaussian"] - 1
+    metric = json.loads(path.read_text("utf-8"))["metric"]
+    values = results.load_result("wavenet_samples")["values"]
+    assert values["card"] == metric and values["digit"] == list(range(10))
+    assert wavenet.SPEECH["steps"] == 3500
+    # 다음 점은 잘 맞히지만 아직 말이 아닙니다: 넷 가운데 셋은 다른 숫자로 읽히고 되풀이도 한참 모자랍니다
+    assert metric["nll"] < metric["nll_independent_gaussian"] - 1
+    assert 0.2 < metric["accuracy"] < 0.3 and metric["real_accuracy"] > 0.95
+    assert metric["periodicity"] < 0.5 * metric["real_periodicity"]
+    assert metric["lsd_db"] > metric["lsd_other_db"]
+    assert sum(a != b for a, b in zip(values["digit"], values["read"], strict=True)) > 5
