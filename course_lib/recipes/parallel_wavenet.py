@@ -1,6 +1,5 @@
 """18장의 결과 파일과 체크포인트: 손실의 소거 실험(모음), 숫자 음성의 학생, 그 표본."""
 
-import base64
 import time
 from collections.abc import Sequence
 
@@ -279,34 +278,10 @@ def measure_student(student) -> dict[str, float]:
 
 
 def parallel_wavenet_samples(seeds: Sequence[int]) -> dict:
-    """18장: 체크포인트 ``parallel_wavenet``이 ``wavenet_samples``와 같은 로그 멜로 만든 숫자 0–9(8 bit μ-law).
+    """18장: 체크포인트 ``parallel_wavenet``이 ``wavenet_samples``와 같은 로그 멜로 만든 숫자 0–9(8 bit μ-law)."""
+    from course_lib.recipes.wavenet import spoken_samples
 
-    교사의 소리는 ``wavenet_samples``에 있습니다. 녹음은 담지 않고, 만든 소리와 그 점수만 담습니다.
-    """
-    from course_lib.autoregressive.wavenet import encode, mu_law
-    from course_lib.checkpoints import load_checkpoint
-    from course_lib.recipes import wavenet
-
-    student = speech_student().eval()
-    metric = load_checkpoint("parallel_wavenet", student)["metric"]
-    x, mel, length, truth = wavenet.spoken("test")
-    pick = torch.tensor([d * 30 + (d % 6) * 5 for d in range(wavenet.SAMPLES)])
-    made = wavenet.speak(student, mel[pick], seed=seeds[0])
-    scores, _ = wavenet.read(made)
-    sounds = []
-    for row, n in zip(made, length[pick].tolist(), strict=True):
-        codes = encode(mu_law(row[: -(-n // 64) * 64].clamp(-1, 1)))
-        sounds.append(base64.b64encode(bytes(codes.tolist())).decode())
-    return {
-        "settings": SPEECH,
-        "digit": truth[pick].tolist(),
-        "read": scores.argmax(1).tolist(),
-        "lsd_db": [
-            round(v, 2) for v in wavenet.spectral_distance(made, x[pick], length[pick]).tolist()
-        ],
-        "mu_law_base64": sounds,
-        "card": metric,
-    }
+    return {"settings": SPEECH} | spoken_samples("parallel_wavenet", speech_student(), seeds[0])
 
 
 RESULT_FILES = {

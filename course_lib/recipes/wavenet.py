@@ -236,26 +236,31 @@ def spectral_distance(a: Tensor, b: Tensor, length: Tensor) -> Tensor:
 
 
 def wavenet_samples(seeds: Sequence[int]) -> dict:
-    """16장: 체크포인트 ``wavenet``이 시험 녹음의 로그 멜로 만든 숫자 0–9의 소리(8 bit μ-law).
+    """16장: 체크포인트 ``wavenet``이 시험 녹음의 로그 멜로 만든 숫자 0–9의 소리(8 bit μ-law)."""
+    from course_lib.autoregressive.wavenet import speech_wavenet
 
-    숫자마다 시험 녹음 하나를 화자를 돌아가며 고릅니다. 녹음은 담지 않고, 생성한 소리와 그 점수만 담습니다.
+    return {"settings": SPEECH} | spoken_samples("wavenet", speech_wavenet(), seeds[0])
+
+
+def spoken_samples(name: str, model, seed: int) -> dict:
+    """체크포인트 ``name``이 시험 녹음의 로그 멜로 만든 숫자 0–9의 소리와 그 점수. 녹음은 담지 않습니다.
+
+    숫자마다 시험 녹음 하나를 화자를 돌아가며 고르므로 교사와 학생은 같은 로그 멜을 받습니다.
     """
-    from course_lib.autoregressive.wavenet import encode, mu_law, speech_wavenet
+    from course_lib.autoregressive.wavenet import encode, mu_law
     from course_lib.checkpoints import load_checkpoint
 
-    model = speech_wavenet().eval()
-    metric = load_checkpoint("wavenet", model)["metric"]
+    metric = load_checkpoint(name, model.eval())["metric"]
     x, mel, length, truth = spoken("test")
     # 목록은 (숫자, 화자 6명, 녹음 5개)의 순서입니다
     pick = torch.tensor([d * 30 + (d % 6) * 5 for d in range(SAMPLES)])
-    made = speak(model, mel[pick], seed=seeds[0])
+    made = speak(model, mel[pick], seed=seed)
     scores, _ = read(made)
     sounds = []
     for row, n in zip(made, length[pick].tolist(), strict=True):
         codes = encode(mu_law(row[: -(-n // 64) * 64].clamp(-1, 1)))
         sounds.append(base64.b64encode(bytes(codes.tolist())).decode())
     return {
-        "settings": SPEECH,
         "digit": truth[pick].tolist(),
         "read": scores.argmax(1).tolist(),
         "lsd_db": [round(v, 2) for v in spectral_distance(made, x[pick], length[pick]).tolist()],
