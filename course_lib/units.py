@@ -37,6 +37,7 @@ def dequantise(k: Tensor, levels: int, generator: torch.Generator | None = None)
     """
     if k.is_floating_point() or k.dtype == torch.bool:
         raise ValueError(f"역양자화는 정수 텐서에만 씁니다. 받은 자료형: {k.dtype}.")
+    k = k.long()  # uint8에서는 255 + 1이 0으로 넘칩니다
     if k.numel() and (k.min() < 0 or k.max() >= levels):
         raise ValueError(
             f"화소값이 0–{levels - 1} 밖에 있습니다({int(k.min())}–{int(k.max())}). "

@@ -44,6 +44,13 @@ def test_dequantise_at_the_edges_of_a_bin(u, monkeypatch):
         assert torch.equal((dequantise(k, levels) * levels).floor().long(), k)
 
 
+def test_dequantise_takes_bytes_up_to_255():
+    k = torch.arange(256).to(torch.uint8)
+    x = dequantise(k, 256, torch.Generator().manual_seed(0))
+    same = dequantise(k.long(), 256, torch.Generator().manual_seed(0))
+    assert torch.equal(x, same) and torch.equal((x * 256).floor().long(), k.long())
+
+
 def test_dequantise_covers_the_whole_bin():
     """(0, ½]만 덮으면 64차원에서 44 nats를 버는 척합니다."""
     x = dequantise(torch.zeros(100_000, dtype=torch.long), 4, torch.Generator().manual_seed(0)) * 4
