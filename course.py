@@ -41,6 +41,7 @@ HELP = """\
   {run} claims N --seeds 0 1 2   N번 노트북의 주장을 여러 시드로 다시 확인합니다
   {run} slides N                 N번 노트북으로 강의 슬라이드를 만듭니다
   {run} student N                풀이를 뺀 학생용 노트북을 만듭니다
+  {run} grade FOLDER             학생들의 노트북을 실행해 연습문제의 채점표를 만듭니다
   {run} train NAME               실린 체크포인트나 결과 파일을 처음부터 다시 만듭니다
 
 환경 변수
@@ -542,10 +543,10 @@ def test(extra):
     return 1 if failed else 0
 
 
-def delegate(module):
+def delegate(module, there=os.path.isfile):
     def verb(extra):
         # 강의 폴더 밖에서 불러도 파일 이름이 통하게 합니다
-        extra = [os.path.abspath(e) if os.path.isfile(e) else e for e in extra]
+        extra = [os.path.abspath(e) if there(e) else e for e in extra]
         return call(["-m"] + module + extra)
 
     return verb
@@ -554,6 +555,7 @@ def delegate(module):
 VERBS = {"lab": lab, "test": test, "train": delegate(["course_lib.recipes"])}
 for _name in ("run", "author", "claims", "slides", "student"):
     VERBS[_name] = delegate(["course_lib.cli", _name])
+VERBS["grade"] = delegate(["course_lib.grading"], there=os.path.exists)
 
 
 def main(arguments):

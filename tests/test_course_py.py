@@ -523,6 +523,7 @@ def called(house, monkeypatch):
         ("claims 13 --seeds 0 1 2", "-m course_lib.cli claims 13 --seeds 0 1 2"),
         ("slides 13", "-m course_lib.cli slides 13"),
         ("student 13", "-m course_lib.cli student 13"),
+        ("grade 낸-것 --timeout 9", "-m course_lib.grading 낸-것 --timeout 9"),
         ("train realnvp_digits", "-m course_lib.recipes realnvp_digits"),
     ],
 )
@@ -536,6 +537,9 @@ def test_file_names_work_from_another_folder(called, tmp_path, monkeypatch):
     (tmp_path / "내 노트북.ipynb").touch()
     course.main(["run", "내 노트북.ipynb"])
     assert called[0][0][-1] == str(tmp_path / "내 노트북.ipynb")
+    (tmp_path / "낸 것").mkdir()
+    course.main(["grade", "낸 것"])
+    assert called[1][0][-1] == str(tmp_path / "낸 것")
 
 
 def test_lab_opens_the_welcome_notebook_on_loopback_with_a_token(called, house):
