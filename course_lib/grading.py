@@ -32,7 +32,7 @@ import tempfile
 import time
 import unicodedata
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -165,16 +165,19 @@ def plan(nb, about: Original, everything: bool) -> list:
 
 
 class Kernel:
-    """새 커널 하나. 출력은 채점 결과만 받고 나머지는 버리므로 끝없이 인쇄해도 메모리가 차지 않습니다."""
+    """새 커널 하나. 출력은 채점 결과만 받고 나머지는 버리므로 끝없이 인쇄해도 메모리가 차지 않습니다.
 
-    def __init__(self, folder: str):
+    folder  커널의 작업 폴더, environment  더할 환경 변수
+    """
+
+    def __init__(self, folder: str | Path, **environment: str):
         self.manager = KernelManager(kernel_name="python3")
         self.manager.kernel_spec_manager.kernel_dirs = []  # 사용자 폴더의 다른 python3을 쓰지 않습니다
-        self.folder = folder
+        self.folder, self.environment = str(folder), environment
 
     def __enter__(self) -> Kernel:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        environment = cli.kernel_environment(MPLBACKEND="agg")
+        environment = cli.kernel_environment(**self.environment)
         self.manager.start_kernel(
             extra_arguments=["--log-level=ERROR"], cwd=self.folder, env=environment, **quiet
         )
@@ -195,8 +198,13 @@ class Kernel:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
 
-    def run(self, source: str, seconds: float) -> tuple[list[dict], str]:
-        """셀을 실행하고 (채점 결과들, 오류)를 돌려줍니다. 끝나지 않으면 Stuck."""
+    def run(
+        self, source: str, seconds: float, seen: Callable[[dict], None] = lambda message: None
+    ) -> tuple[list[dict], str]:
+        """셀을 실행하고 (채점 결과들, 오류)를 돌려줍니다. 끝나지 않으면 Stuck.
+
+        seen  이 셀이 보낸 메시지를 하나씩 받습니다.
+        """
         deadline = time.monotonic() + seconds
         sent = self.client.execute(source, store_history=False, allow_stdin=False)
         verdicts, error = [], ""
@@ -212,6 +220,7 @@ class Kernel:
                 continue
             if message["parent_header"].get("msg_id") != sent:
                 continue
+            seen(message)
             kind, content = message["msg_type"], message["content"]
             if kind == "display_data" and MIME in content["data"]:
                 verdicts.append(content["data"][MIME])
@@ -235,7 +244,10 @@ def _session(report: Report, cells: list, preparation: str, timeout: float, end:
                 report.notes[id] = verdict["message"] if mark == WRONG else ""
 
     while len(stuck) <= len(cells):
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, Kernel(folder) as k:
+        with (
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+            Kernel(folder, MPLBACKEND="agg") as k,
+        ):
             k.run(PRELUDE, 120)
             k.run(preparation, 120)
             for index, cell in enumerate(cells):
