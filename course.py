@@ -43,6 +43,7 @@ HELP = """\
   {run} student N                풀이를 뺀 학생용 노트북을 만듭니다
   {run} grade FOLDER             학생들의 노트북을 실행해 연습문제의 채점표를 만듭니다
   {run} train NAME               실린 체크포인트나 결과 파일을 처음부터 다시 만듭니다
+  {run} train NAME --processes 2 프로세스 둘이 배치를 나누어 학습합니다(fit으로 배우는 체크포인트)
 
 환경 변수
   COURSE_DATA     MNIST, FSDD를 둔 폴더 (없어도 강의는 진행됩니다)
@@ -601,7 +602,21 @@ def delegate(module, there=os.path.isfile):
     return verb
 
 
-VERBS = {"lab": lab, "test": test, "train": delegate(["course_lib.recipes"])}
+def train(extra):
+    """`--processes N`이 있으면 torchrun으로 프로세스 N개가 배치를 나누어 학습합니다."""
+    module = ["course_lib.recipes"]
+    if "--processes" in extra:
+        place = extra.index("--processes")
+        count = (extra[place + 1 : place + 2] or [""])[0]
+        if not count.isdigit() or int(count) < 1:
+            raise CourseError("--processes 뒤에는 프로세스의 수를 적습니다. 예: train nade --processes 2")
+        extra = extra[:place] + extra[place + 2 :]
+        torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node=" + count]
+        module = torchrun + ["-m"] + module
+    return delegate(module)(extra)
+
+
+VERBS = {"lab": lab, "test": test, "train": train}
 for _name in ("run", "author", "claims", "slides", "student"):
     VERBS[_name] = delegate(["course_lib.cli", _name])
 VERBS["grade"] = delegate(["course_lib.grading"], there=os.path.exists)

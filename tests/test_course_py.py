@@ -525,6 +525,10 @@ def called(house, monkeypatch):
         ("student 13", "-m course_lib.cli student 13"),
         ("grade 낸-것 --timeout 9", "-m course_lib.grading 낸-것 --timeout 9"),
         ("train realnvp_digits", "-m course_lib.recipes realnvp_digits"),
+        (
+            "train nade --processes 2 --x",
+            "-m torch.distributed.run --standalone --nproc-per-node=2 -m course_lib.recipes nade --x",
+        ),
     ],
 )
 def test_delegated_verbs(called, given, expected):
@@ -656,6 +660,13 @@ def test_quick_passes_flags_to_pytest(called):
     ((arguments, env),) = called
     assert arguments[-2:] == ["-k", "flow"] and "--quick" not in arguments
     assert env["PYTHONWARNDEFAULTENCODING"] == "1"
+
+
+@pytest.mark.parametrize("wrong", [[], ["둘"], ["0"], ["--seeds", "1"]])
+def test_processes_needs_a_number(called, capsys, wrong):
+    assert course.main(["train", "nade", "--processes", *wrong]) == 2
+    assert "--processes" in one_korean_line(capsys.readouterr().err.strip())
+    assert called == []
 
 
 def test_unknown_verb_and_help(called, capsys):

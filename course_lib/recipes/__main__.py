@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from course_lib import distributed
 from course_lib.recipes import (
     autoregressive,
     classifiers,
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("name", nargs="?", metavar="NAME", help="조리법의 이름")
     parser.add_argument("--seeds", type=int, nargs="+", help="쓸 시드들(기본값은 조리법마다)")
     options = parser.parse_args(arguments)
+    distributed.start()  # torchrun으로 켰을 때만 프로세스들을 잇습니다
     if options.name in CHECKPOINTS:
         torch.set_num_threads(int(os.environ.get("COURSE_THREADS", "1")))
         card = CHECKPOINTS[options.name](options.name)
