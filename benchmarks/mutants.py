@@ -72,7 +72,6 @@ def run(tests: str, tree: Path, seconds: float = SECONDS) -> int | None:
 
 def preload() -> None:
     """가르기 전에 한 번만 불러옵니다. course_lib와 시험은 결함을 심은 뒤에 불러와야 하므로 넣지 않습니다."""
-    import hypothesis  # noqa: F401
     import matplotlib.figure  # noqa: F401
     import pytest  # noqa: F401
     import scipy.stats  # noqa: F401
