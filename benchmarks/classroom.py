@@ -10,7 +10,8 @@
    눈금이라 미리 그려 둔 그림을 쓰지 못하는 나쁜 경우이며, 브라우저와 네트워크의 시간은 들어 있지 않습니다.
 
 학생 서버(사람마다 jupyterhub-singleuser 약 125 MiB)의 메모리는 들어 있지 않습니다.
-결과는 data/results/benchmark_classroom.json에 씁니다. 오류가 하나라도 있으면 종료 코드는 1입니다.
+결과는 data/results/benchmark_classroom.json에 쓰고 CLASSROOM.md의 표를 새로 고칩니다(`--results`로 다른 폴더를
+주면 표는 그대로 둡니다). 오류가 하나라도 있으면 종료 코드는 1입니다.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import asyncio
 import contextlib
 import queue
 import random
+import re
 import statistics
 import sys
 import threading
@@ -32,8 +34,10 @@ import torch  # noqa: E402
 from benchmarks.series import cells, load_average  # noqa: E402
 from course_lib import cli  # noqa: E402
 from course_lib.grading import Kernel, Stuck  # noqa: E402
-from course_lib.recipes import save_result  # noqa: E402
+from course_lib.recipes import load_result, save_result  # noqa: E402
 
+GUIDE = ROOT / "CLASSROOM.md"
+BLOCK = re.compile(r"(?<=<!-- measured -->\n).*?(?=<!-- /measured -->)", re.DOTALL)
 CELL_SECONDS, MOVE_SECONDS = 1800.0, 10.0
 LIMIT_MEDIAN, LIMIT_P95 = 250.0, 500.0  # ms
 
@@ -217,6 +221,29 @@ def summary(students) -> dict:
     return values
 
 
+def report(result: dict) -> str:
+    """CLASSROOM.md에 넣을 표. 결과 파일의 값만 씁니다."""
+    values, hardware = result["values"], result["card"]["hardware"]
+    rss, pss, run = values["rss_mib"], values["pss_mib"], values["run_s"]
+    slider, drop = values["slider_ms"], values["available_drop_mib"] / 1024
+    return f"""\
+| 잰 것(커널 {values["kernels"]}개, {values["notebook"]}, {hardware["cpu"]} 코어 {hardware["cores"]}개) | 값 |
+|---|---|
+| 커널 하나의 메모리 | RSS {rss["median"]:.0f} MiB, 함께 쓰는 것을 나누어 세면(PSS) {pss["median"]:.0f} MiB |
+| 모두의 메모리 | PSS의 합 {pss["total"] / 1024:.1f} GiB, 남은 메모리의 감소 {drop:.1f} GiB |
+| 모두가 한꺼번에 실행할 때 끝까지 걸린 시간 | 중앙값 {run["median"]:.0f}초, 가장 늦은 학생 {run["max"]:.0f}초 |
+| 모두가 슬라이더를 움직일 때의 지연 | 중앙값 {slider["median"]:.0f} ms, 95 % {slider["p95"]:.0f} ms |
+| 실패 | {len(values["failures"])} |
+
+잰 곳의 자세한 것과 원래 값은 `data/results/benchmark_classroom.json`에 있습니다. 지연에는 브라우저와 네트워크의 시간이 들어 있지 않습니다.
+"""
+
+
+def refresh_guide(result: dict, guide: Path = GUIDE) -> None:
+    """CLASSROOM.md의 표를 결과 파일의 것으로 바꿉니다."""
+    cli.write(guide, BLOCK.sub(lambda _: report(result), guide.read_text(encoding="utf-8")))
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="공용 서버의 메모리와 슬라이더 지연을 잽니다.")
     parser.add_argument("--kernels", type=int, default=30, help="커널의 수")
@@ -242,6 +269,8 @@ def main(argv: list[str] | None = None) -> int:
         seconds=time.perf_counter() - start,
         folder=options.results,
     )
+    if options.results is None and "slider_ms" in values:
+        refresh_guide(load_result("benchmark_classroom"))
     return int(bool(values["failures"]))
 
 

@@ -7,6 +7,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, writes
 
 from benchmarks import classroom, series
+from course_lib.recipes import load_result, results
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc에서 메모리를 읽습니다")
 
@@ -101,3 +102,28 @@ def test_the_classroom_summary_counts_every_move():
     assert not classroom.summary([Fake(1, [251.0])])["within_limits"]
     assert not classroom.summary([Fake(1, [1.0], ["셀"])])["within_limits"]
     assert not classroom.summary([Fake(1, [])])["within_limits"]
+
+
+def test_the_guide_shows_the_committed_measurement(tmp_path):
+    """CLASSROOM.md의 표는 결과 파일에서 나온 것이고, 결과 파일이 없으면 비어 있습니다."""
+    shown = classroom.BLOCK.search(classroom.GUIDE.read_text(encoding="utf-8"))[0]
+    committed = (results.RESULTS / "benchmark_classroom.json").is_file()
+    assert shown == (classroom.report(load_result("benchmark_classroom")) if committed else "")
+    measured = classroom.summary([Fake(1, [100.0] * 3), Fake(2, [120.0] * 3)])
+    measured |= {"kernels": 2, "notebook": "13_nice_realnvp", "available_drop_mib": 2048.0}
+    result = {"values": measured, "card": {"hardware": {"cpu": "어떤 CPU", "cores": 2}}}
+    guide = tmp_path / "CLASSROOM.md"
+    guide.write_text("앞\n<!-- measured -->\n낡은 것\n<!-- /measured -->\n뒤\n", encoding="utf-8")
+    classroom.refresh_guide(result, guide)
+    text = guide.read_text(encoding="utf-8")
+    assert "커널 2개" in text and "2.0 GiB" in text and "95 % 120 ms" in text
+    assert text.startswith("앞\n") and text.endswith("뒤\n") and "낡은" not in text
+
+
+def test_committed_measurements():
+    """벤치마크를 다시 재어 올리면 여기서도 봅니다: 강의 전체는 한도 안에, 교실은 실패 없이."""
+    committed = {path.stem for path in results.RESULTS.glob("benchmark_*.json")}
+    if "benchmark_series" in committed:
+        assert load_result("benchmark_series")["values"]["within_limits"]
+    if "benchmark_classroom" in committed:
+        assert load_result("benchmark_classroom")["values"]["failures"] == []
