@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from course_lib import distributed, training
+from course_lib.recipes import __main__ as command
 
 HERE = Path(__file__).resolve().parent
 
@@ -94,3 +95,17 @@ def test_one_process_is_the_plain_fit(monkeypatch):
     distributed.start()
     distributed.first_only()
     assert not torch.distributed.is_initialized()
+
+
+def test_other_recipes_refuse_to_be_shared(monkeypatch, capsys):
+    """나눌 수 없는 조리법을 프로세스마다 되풀이하면 같은 파일을 함께 쓰게 됩니다."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    for name in ("gan", "flow_stability", "없는 것"):
+        assert command.main([name]) == 2
+        assert "나눌 수 있는 것은 nade, made" in capsys.readouterr().err
+    assert not torch.distributed.is_initialized()
+    for chapter in command.CHAPTERS:
+        source = Path(chapter.__file__).read_text(encoding="utf-8")
+        shared = set(getattr(chapter, "CHECKPOINTS", {})) & set(command.SHARED)
+        assert bool(shared) == ("distributed import" in source), chapter.__name__
