@@ -48,6 +48,7 @@ def run(tests: str, tree: Path, seconds: float = SECONDS) -> int | None:
     """가른 프로세스에서 pytest를 돌린 종료 코드. 시간이 다 되면 None."""
     child = os.fork()
     if child == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.setsid()  # 시험이 켠 프로세스까지 한꺼번에 끝낼 수 있게
         sink = os.open(os.devnull, os.O_WRONLY)
         os.dup2(sink, 1)
@@ -60,11 +61,15 @@ def run(tests: str, tree: Path, seconds: float = SECONDS) -> int | None:
         code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests.split()])
         os._exit(int(code))
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.05)
+    try:
+        while time.monotonic() < end:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.05)
+    except BaseException:
+        os.killpg(child, signal.SIGKILL)  # Ctrl+C나 kill: 시험을 남겨 두지 않습니다
+        raise
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return None
@@ -89,6 +94,7 @@ def main(argv: list[str] | None = None) -> int:
     sys.dont_write_bytecode = True
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     preload()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # 임시 폴더를 지우고 끝납니다
     survivors, start = [], time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "course"
@@ -98,15 +104,15 @@ def main(argv: list[str] | None = None) -> int:
             if run(tests, tree) != GREEN:
                 print(f"결함이 없는데도 초록이 아닙니다: {tests}", file=sys.stderr)
                 return 2
-        for mutant in chosen:
-            path = plant(mutant, tree)
-            code = run(mutant["tests"], tree)
-            shutil.copyfile(ROOT / path.relative_to(tree), path)
-            killed = code != GREEN
-            expected = killed != ("survives" in mutant)
-            survivors += [] if expected else [mutant]
-            mark = {True: "잡음", False: "살아남음"}[killed] + ("" if expected else "  ←")
-            print(f"{mutant['file']:34} {mark}  {mutant['new'].splitlines()[0][:60]}", flush=True)
+            for mutant in (m for m in chosen if m["tests"] == tests):
+                path = plant(mutant, tree)
+                killed = run(tests, tree) != GREEN
+                shutil.copyfile(ROOT / path.relative_to(tree), path)
+                expected = killed != ("survives" in mutant)
+                survivors += [] if expected else [mutant]
+                mark = {True: "잡음", False: "살아남음"}[killed] + ("" if expected else "  ←")
+                short = mutant["new"].splitlines()[0][:60]
+                print(f"{mutant['file']:34} {mark}  {short}", flush=True)
     minutes = (time.monotonic() - start) / 60
     print(f"결함 {len(chosen)}개 가운데 뜻밖의 것 {len(survivors)}개, {minutes:.1f}분")
     return int(bool(survivors))

@@ -303,6 +303,7 @@ def grade_notebook(
         report.problem = str(error)
         return report
     end = time.monotonic() + limit
+    first: dict[str, tuple[str, str]] = {}  # 빠른 채점의 (결과, 말)
     for whole in [True] if everything else [False, True]:
         report.marks = dict.fromkeys(about.ids, MISSING)
         report.notes, report.problem = {}, ""
@@ -310,8 +311,12 @@ def grade_notebook(
             _session(report, plan(nb, about, whole), about.preparation, timeout, end)
         except (RuntimeError, Stuck) as error:  # 커널이 켜지지 않거나 준비 셀이 끝나지 않음
             report.problem = f"커널을 쓸 수 없습니다: {error.args[0] if error.args else error}"
-        wanting = [report.notes.get(id, "") for id, m in report.marks.items() if m == WRONG]
-        if not any("NameError" in text for text in wanting):
+        for id, (mark, text) in first.items():
+            if report.marks[id] in (STUCK, MISSING):  # 전체를 실행하다 시간이 다 되었습니다
+                report.marks[id], report.notes[id] = mark, text
+        first = {id: (mark, report.notes.get(id, "")) for id, mark in report.marks.items()}
+        unknown = any(mark == WRONG and "NameError" in text for mark, text in first.values())
+        if not unknown or time.monotonic() >= end:
             break
     return report
 

@@ -77,7 +77,7 @@ def graded(course_folder, tmp_path_factory):
     save(new_notebook(cells=[code("1 + 1")]), folder / "메모.ipynb")
     save(notebook(), folder / ".ipynb_checkpoints" / "x-checkpoint.ipynb")
     return [
-        grading.grade_notebook(path, student, timeout=4, limit=60, folder=course_folder)
+        grading.grade_notebook(path, student, timeout=8, limit=120, folder=course_folder)
         for student, path in grading.collect([folder])
     ]
 
@@ -127,6 +127,27 @@ def test_a_name_from_the_text_runs_the_whole_notebook(course_folder, tmp_path):
         tmp_path / "학생.ipynb", "학생", timeout=20, folder=tmp_path / "course"
     )
     assert list(report.marks.values()) == ["⏳", "⏳", "✅"] and not report.problem
+
+
+def test_a_long_text_does_not_lose_the_quick_results(course_folder, tmp_path, monkeypatch):
+    """본문이 끝나지 않으면 빠른 채점에서 안 것을 남기고, 무엇이 멈췄는지 적습니다."""
+    save(notebook(), tmp_path / "학생.ipynb")
+    lengths = []
+
+    def session(report, cells, preparation, timeout, end):
+        lengths.append(len(cells))
+        if len(lengths) == 1:
+            report.marks |= {"06-1": "✅", "06-3": "❌"}
+            report.notes["06-3"] = "오류가 났습니다(NameError: name 'helper' is not defined)."
+        else:
+            report.marks |= {"06-1": "⏰", "06-2": "✅", "06-3": "⏰"}
+            report.problem = "제한 시간"
+
+    monkeypatch.setattr(grading, "_session", session)
+    report = grading.grade_notebook(tmp_path / "학생.ipynb", "학생", folder=course_folder)
+    assert report.marks == {"06-1": "✅", "06-2": "✅", "06-3": "❌"}
+    assert "NameError" in report.notes["06-3"] and report.problem == "제한 시간"
+    assert lengths == [3, 5]  # 연습문제만, 그다음에는 준비 셀과 본문까지
 
 
 def test_the_chapter_is_found_by_ids_then_by_name(course_folder):

@@ -48,6 +48,7 @@ def test_a_defect_is_planted_in_the_copy_and_seen(tmp_path, monkeypatch, capsys)
         square | {"new": "r * abs(r)", "survives": "r는 음수가 아닙니다"},
     ]
     monkeypatch.setattr(mutants, "preload", lambda: None)
+    monkeypatch.setattr(mutants.signal, "signal", lambda *_: None)
     monkeypatch.setattr(mutants, "ROOT", tmp_path)
     monkeypatch.setattr(mutants, "load", lambda: defects)
     monkeypatch.setattr(mutants.sys, "path", [str(tmp_path), *mutants.sys.path])
