@@ -30,7 +30,7 @@ def server(tmp_path_factory):
     environment = os.environ | {name: str(folder / name) for name in names}
     for name in ("OMP_NUM_THREADS", "COURSE_THREADS", "JUPYTER_TOKEN"):
         environment.pop(name, None)
-    environment |= {"COURSE_IDLE_MINUTES": "0.05", "COURSE_MEMORY_GB": "2"}
+    environment |= {"COURSE_IDLE_MINUTES": "0.25", "COURSE_MEMORY_GB": "2"}
     command = [sys.executable, "-m", "jupyter_server", "--port=0", f"--ServerApp.root_dir={folder}"]
     command += [f"--config={ROOT / 'classroom' / 'jupyter_server_config.py'}"]
     command += ["--ServerApp.allow_root=True"]
@@ -101,7 +101,7 @@ def test_a_kernel_has_one_thread_a_memory_limit_and_an_end(server):
         assert output(client, "print('살아 있음')") == "살아 있음"
     finally:
         client.stop_channels()
-    for _ in range(60):
+    for _ in range(120):
         if not ask(about, "api/kernels", about["token"]):
             return
         time.sleep(0.5)
