@@ -41,7 +41,9 @@ HELP = """\
   {run} claims N --seeds 0 1 2   N번 노트북의 주장을 여러 시드로 다시 확인합니다
   {run} slides N                 N번 노트북으로 강의 슬라이드를 만듭니다
   {run} student N                풀이를 뺀 학생용 노트북을 만듭니다
+  {run} grade FOLDER             학생들의 노트북을 실행해 연습문제의 채점표를 만듭니다
   {run} train NAME               실린 체크포인트나 결과 파일을 처음부터 다시 만듭니다
+  {run} train NAME --processes 2 프로세스 둘이 배치를 나누어 학습합니다(fit으로 배우는 체크포인트)
 
 환경 변수
   COURSE_DATA     MNIST, FSDD를 둔 폴더 (없어도 강의는 진행됩니다)
@@ -505,6 +507,50 @@ def has_browser_tests():
     )
 
 
+def git(*arguments):
+    """git의 출력. git이 없거나 실패하면 None입니다."""
+    try:
+        result = subprocess.run(
+            ["git"] + list(arguments),
+            cwd=str(ROOT),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+    except OSError:
+        return None
+    return None if result.returncode else result.stdout.decode("utf-8", "replace")
+
+
+def compared_commit():
+    """바뀐 것을 견줄 커밋: COURSE_BASE, 기본 가지와 갈라진 곳, 그도 아니면 바로 앞 커밋."""
+    head = git("rev-parse", "HEAD")
+    wanted = [os.environ.get("COURSE_BASE"), "origin/HEAD", "origin/main", "main"]
+    for name in filter(None, wanted):
+        base = git("merge-base", "HEAD", name)
+        if base and base != head:
+            return base.strip()
+    parent = git("rev-parse", "--verify", "HEAD^")
+    return parent and parent.strip()
+
+
+def changed_notebooks():
+    """두 번 실행해 볼 노트북: 견줄 커밋과 다르거나 아직 커밋하지 않은 것.
+
+    한 번 맞은 출력이 우연이 아닌지는 새로 쓴 노트북에서만 물으면 되므로 나머지는 한 번만 실행합니다.
+    git이 없거나 앞 커밋을 모르면(얕은 복제) 무엇이 바뀌었는지 알 수 없으므로 모두입니다.
+    """
+    base = compared_commit()
+    listed = [
+        base and git("diff", "--name-only", "--relative", "-z", base, "--", "notebooks"),
+        base and git("ls-files", "--others", "--exclude-standard", "-z", "--", "notebooks"),
+    ]
+    if None in listed:
+        return ["notebooks/"]
+    names = sorted(set("".join(listed).split("\0")))
+    return [n for n in names if n.endswith(".ipynb") and (ROOT / n).is_file()]
+
+
 def test_stages(quick, extra):
     """(이름, 인자, 추가 환경 변수) 목록. 빠른 것부터 합니다."""
     pytest = ["-m", "pytest", "-q"]
@@ -516,8 +562,13 @@ def test_stages(quick, extra):
     if any((ROOT / "notebooks").glob("*.ipynb")):
         nbval = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=300"]
         nbval += ["--nbval-sanitize-with", "tests/notebooks/sanitize.cfg"]
-        nbval += ["-n", "2", "--dist", "loadscope", "notebooks/"]
-        stages.append(("노트북(nbval)", pytest + nbval, {}))
+        nbval += ["-n", "2", "--dist", "loadscope"]
+        stages.append(("노트북(nbval)", pytest + nbval + ["notebooks/"], {}))
+        again = changed_notebooks()
+        if again:
+            stages.append(("바뀐 노트북을 한 번 더(nbval)", pytest + nbval + again, {}))
+        else:
+            say("바뀐 노트북이 없어 두 번째 nbval을 건너뜁니다.")
     else:
         say("notebooks/에 노트북이 하나도 없어 nbval을 건너뜁니다.")
     if has_browser_tests():
@@ -542,18 +593,33 @@ def test(extra):
     return 1 if failed else 0
 
 
-def delegate(module):
+def delegate(module, there=os.path.isfile):
     def verb(extra):
         # 강의 폴더 밖에서 불러도 파일 이름이 통하게 합니다
-        extra = [os.path.abspath(e) if os.path.isfile(e) else e for e in extra]
+        extra = [os.path.abspath(e) if there(e) else e for e in extra]
         return call(["-m"] + module + extra)
 
     return verb
 
 
-VERBS = {"lab": lab, "test": test, "train": delegate(["course_lib.recipes"])}
+def train(extra):
+    """`--processes N`이 있으면 torchrun으로 프로세스 N개가 배치를 나누어 학습합니다."""
+    module = ["course_lib.recipes"]
+    if "--processes" in extra:
+        place = extra.index("--processes")
+        count = (extra[place + 1 : place + 2] or [""])[0]
+        if not count.isdigit() or int(count) < 1:
+            raise CourseError("--processes 뒤에는 프로세스의 수를 적습니다. 예: train nade --processes 2")
+        extra = extra[:place] + extra[place + 2 :]
+        torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node=" + count]
+        module = torchrun + ["-m"] + module
+    return delegate(module)(extra)
+
+
+VERBS = {"lab": lab, "test": test, "train": train}
 for _name in ("run", "author", "claims", "slides", "student"):
     VERBS[_name] = delegate(["course_lib.cli", _name])
+VERBS["grade"] = delegate(["course_lib.grading"], there=os.path.exists)
 
 
 def main(arguments):

@@ -523,7 +523,12 @@ def called(house, monkeypatch):
         ("claims 13 --seeds 0 1 2", "-m course_lib.cli claims 13 --seeds 0 1 2"),
         ("slides 13", "-m course_lib.cli slides 13"),
         ("student 13", "-m course_lib.cli student 13"),
+        ("grade 낸-것 --timeout 9", "-m course_lib.grading 낸-것 --timeout 9"),
         ("train realnvp_digits", "-m course_lib.recipes realnvp_digits"),
+        (
+            "train nade --processes 2 --x",
+            "-m torch.distributed.run --standalone --nproc-per-node=2 -m course_lib.recipes nade --x",
+        ),
     ],
 )
 def test_delegated_verbs(called, given, expected):
@@ -536,6 +541,9 @@ def test_file_names_work_from_another_folder(called, tmp_path, monkeypatch):
     (tmp_path / "내 노트북.ipynb").touch()
     course.main(["run", "내 노트북.ipynb"])
     assert called[0][0][-1] == str(tmp_path / "내 노트북.ipynb")
+    (tmp_path / "낸 것").mkdir()
+    course.main(["grade", "낸 것"])
+    assert called[1][0][-1] == str(tmp_path / "낸 것")
 
 
 def test_lab_opens_the_welcome_notebook_on_loopback_with_a_token(called, house):
@@ -556,22 +564,23 @@ def test_test_runs_every_stage_and_reports_each_failure(called, monkeypatch, cap
     monkeypatch.setenv("COURSE_SEED", "5")
     monkeypatch.setenv("COURSE_THREADS", "2")
     assert course.main(["test"]) == 0
-    ruff, unit, nbval, browser = [" ".join(arguments) for arguments, _ in called]
+    ruff, unit, nbval, again, browser = [" ".join(arguments) for arguments, _ in called]
     assert ruff == "-m ruff check ."
     assert "not browser" in unit and unit.endswith(" tests")
     assert nbval.endswith(
         "--nbval --nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with "
         "tests/notebooks/sanitize.cfg -n 2 --dist loadscope notebooks/"
     )
+    assert again == nbval  # git이 없으면 무엇이 바뀌었는지 모르므로 모두 한 번 더 합니다
     assert "-m browser" in browser
     for _, env in called:
         assert "COURSE_SEED" not in env and "COURSE_THREADS" not in env
         assert env["OMP_NUM_THREADS"] == "1"
-    for bad in range(4):
-        codes = [int(stage == bad) for stage in range(4)]
+    for bad in range(5):
+        codes = [int(stage == bad) for stage in range(5)]
         monkeypatch.setattr(course, "call", lambda *a, _=codes, **k: _.pop(0))
         assert course.main(["test"]) == 1
-        name = ["ruff", "단위 시험", "nbval", "브라우저"][bad]
+        name = ["ruff", "단위 시험", "노트북(nbval)", "한 번 더", "브라우저"][bad]
         assert name in capsys.readouterr().err.splitlines()[-1]
 
 
@@ -583,11 +592,81 @@ def test_only_an_empty_folder_skips_the_notebooks(called, house):
     assert len(called) == 2
 
 
+@pytest.fixture
+def repository(called, house, monkeypatch):
+    """노트북이 둘인 git 저장소. git("명령", …)을 돌려줍니다."""
+    monkeypatch.delenv("COURSE_BASE", raising=False)
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+    def git(*arguments):
+        who = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+        subprocess.run(["git", *who, *arguments], cwd=house.root, check=True, capture_output=True)
+
+    git("init", "-q", "-b", "main")
+    write(house, "notebooks/13_둘째 장.ipynb", "1")
+    git("add", "notebooks")
+    git("commit", "-qm", "one")
+    return git
+
+
+def write(house, name, text):
+    (house.root / name).write_text(text, encoding="utf-8")
+
+
+def second_pass(called) -> list[str] | None:
+    """`course.py test`가 두 번 실행할 노트북. 그 단계가 없으면 None."""
+    called.clear()
+    assert course.main(["test"]) == 0
+    passes = [arguments for arguments, _ in called if "--nbval" in arguments]
+    assert passes[0][-1] == "notebooks/"
+    return passes[1][passes[1].index("loadscope") + 1 :] if len(passes) > 1 else None
+
+
+def test_only_changed_notebooks_run_twice(repository, called, house, monkeypatch, capsys):
+    git, chapter = repository, "notebooks/13_둘째 장.ipynb"
+    assert second_pass(called) == ["notebooks/"]  # 앞 커밋이 없습니다
+    write(house, "README.md", "1")
+    git("add", "README.md")
+    git("commit", "-qm", "two")
+    assert second_pass(called) is None
+    assert "두 번째 nbval을 건너뜁니다" in capsys.readouterr().out
+    write(house, chapter, "2")  # 아직 커밋하지 않은 것
+    assert second_pass(called) == [chapter]
+    git("commit", "-qam", "three")  # main에서는 바로 앞 커밋과 견줍니다
+    assert second_pass(called) == [chapter]
+    write(house, "notebooks/14_new.ipynb", "1")  # git이 아직 모르는 것
+    write(house, "notebooks/claims.yml", "1")
+    assert second_pass(called) == [chapter, "notebooks/14_new.ipynb"]
+    git("checkout", "-qb", "work")
+    git("add", "notebooks")
+    git("commit", "-qm", "four")
+    git("rm", "-q", "notebooks/00_welcome.ipynb")  # 지운 것은 실행할 수 없습니다
+    git("commit", "-qm", "five")
+    assert second_pass(called) == ["notebooks/14_new.ipynb"]  # 가지에서는 갈라진 곳과 견줍니다
+    monkeypatch.setenv("COURSE_BASE", "main~2")
+    assert second_pass(called) == [chapter, "notebooks/14_new.ipynb"]
+
+
+def test_without_git_every_notebook_runs_twice(repository, called, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert second_pass(called) == ["notebooks/"]
+
+
 def test_quick_passes_flags_to_pytest(called):
     course.main(["test", "--quick", "-k", "flow"])
     ((arguments, env),) = called
     assert arguments[-2:] == ["-k", "flow"] and "--quick" not in arguments
     assert env["PYTHONWARNDEFAULTENCODING"] == "1"
+
+
+@pytest.mark.parametrize("wrong", [[], ["둘"], ["0"], ["--seeds", "1"]])
+def test_processes_needs_a_number(called, capsys, wrong):
+    assert course.main(["train", "nade", "--processes", *wrong]) == 2
+    assert "--processes" in one_korean_line(capsys.readouterr().err.strip())
+    assert called == []
 
 
 def test_unknown_verb_and_help(called, capsys):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from course_lib import distributed
 from course_lib.recipes import (
     autoregressive,
     classifiers,
@@ -51,6 +52,10 @@ CHECKPOINTS: dict[str, Callable[[str], dict]] = {}
 for chapter in CHAPTERS:
     RESULT_FILES |= getattr(chapter, "RESULT_FILES", {})
     CHECKPOINTS |= getattr(chapter, "CHECKPOINTS", {})
+# distributed.fit으로 배우므로 torchrun으로 나눌 수 있는 체크포인트
+SHARED = [
+    name for chapter in (autoregressive, vae, pixel_cnn, pixel_rnn) for name in chapter.CHECKPOINTS
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,6 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("name", nargs="?", metavar="NAME", help="조리법의 이름")
     parser.add_argument("--seeds", type=int, nargs="+", help="쓸 시드들(기본값은 조리법마다)")
     options = parser.parse_args(arguments)
+    if distributed.processes() > 1 and options.name not in SHARED:
+        if distributed.rank() == 0:
+            print(
+                f"여러 프로세스로 나눌 수 있는 것은 {', '.join(SHARED)}입니다. "
+                f"{options.name or '다른 것'}은(는) 프로세스 하나로 실행하세요.",
+                file=sys.stderr,
+            )
+        return 2
+    distributed.start()  # torchrun으로 켰을 때만 프로세스들을 잇습니다
     if options.name in CHECKPOINTS:
         torch.set_num_threads(int(os.environ.get("COURSE_THREADS", "1")))
         card = CHECKPOINTS[options.name](options.name)

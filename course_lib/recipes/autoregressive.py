@@ -45,7 +45,8 @@ def binary_mnist(name: str) -> dict:
     """
     from course_lib.checkpoints import save_checkpoint
     from course_lib.datasets.mnist import load_mnist
-    from course_lib.training import fit, progress
+    from course_lib.distributed import first_only, fit
+    from course_lib.training import progress
 
     torch.manual_seed(0)
     model, settings = build(name), BINARY[name]
@@ -58,6 +59,7 @@ def binary_mnist(name: str) -> dict:
     start = time.perf_counter()
     for _ in progress(training, steps, name):
         pass
+    first_only()
     hours = (time.perf_counter() - start) / 3600
     return save_checkpoint(model, name, card(name, hours), measure=exact_nll, half=True)
 

@@ -39,13 +39,16 @@ def binarised(images: torch.Tensor, batch_size: int) -> Batches:
 
 def card(name: str, hours: float, **fields) -> dict:
     """체크포인트 카드에서 사람이 정하는 항목. 기본은 동적으로 이진화한 MNIST입니다."""
+    from course_lib.distributed import launcher, processes
+
+    many = f", 프로세스 {processes()}개" if processes() > 1 else ""
     return {
-        "command": f"python -m course_lib.recipes {name}",
+        "command": f"{launcher()} -m course_lib.recipes {name}",
         "seed": 0,
         "data": "MNIST 학습 이미지 60 000장",
         "binarisation": DYNAMIC,
         "hours": round(hours, 3),
-        "hardware": f"{hardware()['cpu']}, 스레드 {torch.get_num_threads()}개",
+        "hardware": f"{hardware()['cpu']}, 스레드 {torch.get_num_threads()}개{many}",
         "licence": "MNIST: CC BY-SA 3.0",
     } | fields
 

@@ -120,7 +120,8 @@ def measure_gated(model) -> dict[str, float]:
 
 def _train(name: str, model, batches, steps_per_epoch: int, settings: dict) -> float:
     """(x, y) 배치로 −log p(x|y)를 줄이고 걸린 시간을 돌려줍니다. 꺼지면 이어서 합니다."""
-    from course_lib.training import fit, progress
+    from course_lib.distributed import first_only, fit
+    from course_lib.training import progress
 
     def loss(model, batch):
         x, y = batch
@@ -140,6 +141,7 @@ def _train(name: str, model, batches, steps_per_epoch: int, settings: dict) -> f
     )
     for _ in progress(training, steps, name):
         pass
+    first_only()
     return (time.perf_counter() - start) / 3600
 
 

@@ -25,7 +25,8 @@ def conv_vae(name: str) -> dict:
     """
     from course_lib.checkpoints import save_checkpoint
     from course_lib.datasets.mnist import load_mnist
-    from course_lib.training import fit, progress
+    from course_lib.distributed import first_only, fit
+    from course_lib.training import progress
     from course_lib.vae.conv_vae import ConvVAE
 
     torch.manual_seed(0)
@@ -41,6 +42,7 @@ def conv_vae(name: str) -> dict:
     batches = binarised(images[:, None], 128)
     for _ in progress(fit(model, loss, batches, steps=steps, state=state), steps, name):
         pass
+    first_only()
     hours = (time.perf_counter() - start) / 3600
     if model.latent_dim == 2:
         save_codes(model, name, time.perf_counter() - start)
