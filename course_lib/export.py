@@ -15,7 +15,7 @@ import nbformat
 from nbconvert import HTMLExporter
 from nbconvert.exporters.slides import SlidesExporter
 
-__all__ = ["offline_html", "offline_slides"]
+__all__ = ["FONTS", "mathjax_source", "offline_html", "offline_slides", "presentable"]
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 PROGRESS_BAR = re.compile(r"^[^\n]*\d+%\|[^\n]*\|[^\n]*\[[^\n]*\]\s*$")
@@ -173,7 +173,7 @@ window.MathJax.startup.promise.then(() => Reveal.initialize({
 """
 
 
-def _presentable(nb) -> nbformat.NotebookNode:
+def presentable(nb) -> nbformat.NotebookNode:
     """정적인 문서에서 뜻이 없는 출력(살아 있는 위젯의 번호, 0 %에 멈춘 진행 막대)을 뺀 사본."""
     nb = copy.deepcopy(nb)
     nb.metadata.pop("widgets", None)
@@ -191,9 +191,13 @@ def _presentable(nb) -> nbformat.NotebookNode:
     return nb
 
 
+def mathjax_source() -> str:
+    """MathJax 3 전체(TeX 입력, SVG 출력)의 스크립트."""
+    return _asset("mathjax", "django-static-mathjax", "static/mathjax/es5/tex-svg-full.js")
+
+
 def _mathjax() -> str:
-    source = _asset("mathjax", "django-static-mathjax", "static/mathjax/es5/tex-svg-full.js")
-    return _script(MATHJAX_SETUP) + _script(source)
+    return _script(MATHJAX_SETUP) + _script(mathjax_source())
 
 
 def _resources(nb, name: str) -> dict:
@@ -205,7 +209,7 @@ def offline_html(nb, name: str, folder: Path) -> str:
     exporter = HTMLExporter(raw_template=PAGE, embed_images=True, language_code="ko")
     resources = _resources(nb, name) | {"course_style": STYLE}
     resources["metadata"]["path"] = str(folder)
-    return exporter.from_notebook_node(_presentable(nb), resources)[0]
+    return exporter.from_notebook_node(presentable(nb), resources)[0]
 
 
 def offline_slides(nb, name: str, folder: Path) -> str:
@@ -224,7 +228,7 @@ def offline_slides(nb, name: str, folder: Path) -> str:
             f"{name}에는 슬라이드로 표시된 셀이 없습니다. JupyterLab 오른쪽 위의 톱니바퀴에서 "
             "슬라이드 종류를 골라 주세요."
         )
-    nb = _presentable(nb)
+    nb = presentable(nb)
     nb.cells = [cell for cell in nb.cells if "solution" not in cell.metadata.get("tags", [])]
     for cell in nb.cells:
         if "hide-input" in cell.metadata.get("tags", []):
