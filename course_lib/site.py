@@ -28,7 +28,6 @@ from course_lib.export import FONTS, mathjax_source, presentable
 
 __all__ = ["build", "page", "stage"]
 
-NUMBER = re.compile(r"^(\d+\w?|A\d)_")
 SOLUTION = {"code_prompt_show": "풀이 보기", "code_prompt_hide": "풀이 접기"}
 CODE = {"code_prompt_show": "코드 보기", "code_prompt_hide": "코드 접기"}
 
@@ -145,14 +144,17 @@ def front_page(readme: str, books: dict[str, nbformat.NotebookNode]) -> str:
         "여기 있는 슬라이더와 재생 단추는 설치 없이 그대로 움직입니다. 코드를 고쳐 실행하려면 강의 폴더에서 "
         "`python3 course.py lab`으로 노트북을 여십시오.",
         "",
-        "| | 장 |",
-        "|---|---|",
+        '<div class="chapters">',
     ]
     for stem, nb in books.items():
-        picture = pictures.get(stem.split("_")[0])
-        image = f"![{picture['alt']}](pictures/{picture['file']})" if picture else ""
-        text = f"<br>{picture['text']}" if picture else ""
-        lines.append(f"| {image} | [**{title(nb)}**]({stem}.ipynb){text} |")
+        name = html.escape(title(nb))
+        text = f"<strong>{name}</strong>"
+        if picture := pictures.get(stem.split("_")[0]):
+            alt = html.escape(picture["alt"])
+            image = f'<img src="pictures/{picture["file"]}" alt="{alt}" loading="lazy">'
+            text = f"{image}{text}<span>{html.escape(picture['text'])}</span>"
+        lines.append(f'<a href="{stem}.html">{text}</a>')
+    lines.append("</div>")
     groups = {
         "강의": list(books),
         "찾아보기": ["glossary", "papers", "claims", "exercises"],
@@ -180,7 +182,7 @@ def stage(target: Path, notebooks: Path = NOTEBOOKS) -> int:
     style.write_text(
         style.read_text(encoding="utf-8").replace("SYSTEM_FONTS", FONTS), encoding="utf-8"
     )
-    shutil.copytree(notebooks / "pictures", target / "pictures")
+    shutil.copytree(notebooks / "pictures", target / "extra" / "pictures")
     claims = yaml.safe_load((notebooks / "claims.yml").read_text(encoding="utf-8"))
     documents = {
         "index": front_page((ROOT / "README.md").read_text(encoding="utf-8"), books),
@@ -214,7 +216,9 @@ def build(out: Path = BUILD / "site", notebooks: Path = NOTEBOOKS) -> int:
     if done.returncode:
         raise CourseError(f"사이트를 만들지 못했습니다.\n{done.stderr.strip()[-3000:]}")
     shutil.rmtree(source)
-    (out / ".buildinfo").unlink(missing_ok=True)
+    for name in ("_sources", ".buildinfo", "objects.inv"):  # 읽는 이에게 쓸모없는 것
+        shutil.rmtree(out / name, ignore_errors=True)
+        (out / name).unlink(missing_ok=True)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     print(
         f"{out / 'index.html'}: 노트북 {pages}개, {size / 1e6:.0f} MB, "

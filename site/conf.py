@@ -3,6 +3,7 @@
 import gettext
 import re
 
+from docutils import nodes
 from sphinx.locale import translators
 from sphinx.search import SearchLanguage
 
@@ -27,6 +28,7 @@ html_theme_options = {"top_of_page_buttons": []}
 html_static_path = ["static"]
 html_extra_path = ["extra"]
 html_css_files = ["course.css"]
+html_js_files = ["course.js"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_copyright = False
@@ -98,7 +100,16 @@ def korean_labels(app, exception):
             path.write_text(text, encoding="utf-8")
 
 
+def plain_equations(app, doctree):
+    """`$$…$$`를 쓴 그대로 MathJax에 넘깁니다. Sphinx가 split으로 감싸면 \\tag를 쓸 수 없습니다."""
+    for node in doctree.findall(nodes.math_block):
+        if not node.get("no-wrap", node.get("nowrap")):
+            node["no-wrap"] = node["nowrap"] = True
+            node.children = [nodes.Text(r"\[" + node.astext().strip() + r"\]")]
+
+
 def setup(app):
+    app.connect("doctree-read", plain_equations)
     translators["general", "sphinx"].add_fallback(Korean())
     app.add_search_language(SearchKorean)
     app.connect("build-finished", korean_labels)
