@@ -79,15 +79,18 @@ def page(nb, folder: Path):
     return nb
 
 
+ASKED = re.compile(
+    r"^\*\*((?:\d\w+|A\d)-\d+)\.(.*?)\*\*(.*?)(?=^\*\*(?:\d\w+|A\d)-\d|^#|\Z)", re.M | re.S
+)
+
+
 def exercises(nb) -> list[tuple[str, str]]:
-    """(번호, 문제의 글) 목록. 글은 연습문제 셀 바로 앞 Markdown의 마지막 `**NN-k.**`부터입니다."""
-    found = []
-    for before, cell in zip(nb.cells, nb.cells[1:], strict=False):
-        if "exercise" in cell.metadata.get("tags", []) and before.cell_type == "markdown":
-            parts = re.split(r"^\*\*(\w+-\d+)\.\*\*", before.source, flags=re.M)
-            if len(parts) >= 3:
-                found.append((parts[-2], parts[-1].strip()))
-    return found
+    """(번호, 문제의 글) 목록. 문제는 `**13-1.** …`이나 `**13-1. 제목.** …`으로 시작합니다."""
+    text = "\n\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
+    return [
+        (number, f"{f'**{head.strip()}**' if head else ''} {body.strip()}".strip())
+        for number, head, body in ASKED.findall(text)
+    ]
 
 
 def exercise_list(books: dict[str, nbformat.NotebookNode]) -> str:
