@@ -13,6 +13,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -168,13 +169,14 @@ def serve(path: Path | None, port: int | None = None, browser: bool = True) -> i
         environment = kernel_environment(
             JUPYTER_PATH=os.pathsep.join(filter(None, search)), JUPYTER_TOKEN=token
         )
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # Voilà를 남겨 두지 않습니다
         server = subprocess.Popen(command(folder, pages, port), env=environment, cwd=ROOT)
         address = f"http://127.0.0.1:{port}/?token={token}"
         try:
             wait_until_open(server, port)
             print(f"{address}\n끝낼 때는 이 창에서 Ctrl+C를 누릅니다.", flush=True)
             if browser:
-                webbrowser.open(address)
+                webbrowser.open_new_tab(address)
             return server.wait()
         except KeyboardInterrupt:
             server.wait()
