@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import webbrowser
 from pathlib import Path
@@ -169,8 +170,14 @@ def serve(path: Path | None, port: int | None = None, browser: bool = True) -> i
         environment = kernel_environment(
             JUPYTER_PATH=os.pathsep.join(filter(None, search)), JUPYTER_TOKEN=token
         )
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # Voilà를 남겨 두지 않습니다
-        server = subprocess.Popen(command(folder, pages, port), env=environment, cwd=ROOT)
+        # Ctrl+C는 이 프로세스만 받고, 커널을 먼저 끄도록 Voilà에 차례로 전합니다
+        apart = {"start_new_session": True} if os.name != "nt" else {"creationflags": 0x200}
+        server = subprocess.Popen(
+            command(folder, pages, port), env=environment, cwd=ROOT, stderr=subprocess.PIPE, **apart
+        )
+        stopping = threading.Event()
+        threading.Thread(target=relay, args=(server.stderr, stopping), daemon=True).start()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         address = f"http://127.0.0.1:{port}/?token={token}"
         try:
             wait_until_open(server, port)
@@ -179,12 +186,25 @@ def serve(path: Path | None, port: int | None = None, browser: bool = True) -> i
                 webbrowser.open_new_tab(address)
             return server.wait()
         except KeyboardInterrupt:
-            server.wait()
             return 0
         finally:
-            if server.poll() is None:
-                server.terminate()
-                server.wait(10)
+            stopping.set()
+            server.terminate()
+            try:
+                server.wait(15)
+            except subprocess.TimeoutExpired:
+                server.kill()
+
+
+HARMLESS = (b"without encryption", b"websocket_ping", b"favicon.ico")
+
+
+def relay(stream, stopping: threading.Event) -> None:
+    """Voilà와 커널의 오류를 화면에 옮깁니다. 해롭지 않은 경고와, 끄는 동안 끊긴 연결의 말은 뺍니다."""
+    for line in stream:
+        if not stopping.is_set() and not any(words in line for words in HARMLESS):
+            sys.stderr.buffer.write(line)
+            sys.stderr.flush()
 
 
 def wait_until_open(server: subprocess.Popen, port: int, seconds: float = 60) -> None:
