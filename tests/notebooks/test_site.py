@@ -244,4 +244,4 @@ def test_the_whole_site_opened_as_files(browser, tmp_path):
         if not any(address.startswith(f"{file}.html") for address in links(page)):
             problems.append(f"'{query}'로 {file}을 찾지 못했습니다: {links(page)}")
     page.close()
-    assert problems == []
+    assert not problems, "\n".join(problems)
