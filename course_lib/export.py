@@ -15,7 +15,14 @@ import nbformat
 from nbconvert import HTMLExporter
 from nbconvert.exporters.slides import SlidesExporter
 
-__all__ = ["FONTS", "mathjax_source", "offline_html", "offline_slides", "presentable"]
+__all__ = [
+    "FONTS",
+    "mathjax_source",
+    "offline_html",
+    "offline_slides",
+    "presentable",
+    "speaker_notes",
+]
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 PROGRESS_BAR = re.compile(r"^[^\n]*\d+%\|[^\n]*\|[^\n]*\[[^\n]*\]\s*$")
@@ -212,10 +219,37 @@ def offline_html(nb, name: str, folder: Path) -> str:
     return exporter.from_notebook_node(presentable(nb), resources)[0]
 
 
+NOTE = re.compile(r"^## (\S+)\n(.*?)(?=^## |\Z)", re.M | re.S)
+
+
+def _note(cell, notes: dict[str, str]) -> list:
+    if cell.id not in notes:
+        return []
+    metadata = {"slideshow": {"slide_type": "notes"}}
+    return [nbformat.v4.new_markdown_cell(notes[cell.id], metadata=metadata, id=f"{cell.id}-note")]
+
+
+def speaker_notes(text: str, ids: set[str]) -> dict[str, str]:
+    """발표자 노트 파일의 글: `## 셀 id` 아래의 Markdown이 그 셀이 든 장의 노트입니다.
+
+    Raises:
+        ValueError: 슬라이드에 없는 셀의 노트나 같은 셀의 노트가 둘 있을 때.
+    """
+    found = NOTE.findall(text)
+    unknown = sorted({id for id, _ in found} - ids)
+    notes = {id: body.strip() for id, body in found if body.strip()}
+    if unknown or len(notes) < len(found):
+        raise ValueError(
+            f"발표자 노트에 슬라이드에 없는 셀이 있거나({', '.join(unknown) or '없음'}), 비었거나 겹친 "
+            "노트가 있습니다."
+        )
+    return notes
+
+
 def offline_slides(nb, name: str, folder: Path) -> str:
     """`slideshow.slide_type`이 적힌 노트북을 그 자체로 완결된 reveal.js 슬라이드로 바꿉니다.
 
-    slide_type은 slide, subslide, fragment, skip, notes 가운데 하나이고, 비어 있으면 앞 셀과 같은
+    `folder`의 `speaker_notes/이름.md`가 있으면 발표자 창(S)에 그 노트가 나옵니다. slide_type은 slide, subslide, fragment, skip, notes 가운데 하나이고, 비어 있으면 앞 셀과 같은
     장에 이어집니다. `hide-input` 태그가 붙은 셀은 코드를 빼고 출력만 보여 주고, `solution` 셀은
     슬라이드에 넣지 않습니다.
 
@@ -233,6 +267,11 @@ def offline_slides(nb, name: str, folder: Path) -> str:
     for cell in nb.cells:
         if "hide-input" in cell.metadata.get("tags", []):
             cell.metadata["transient"] = {"remove_source": True}
+    file = Path(folder, "speaker_notes", f"{name}.md")
+    if file.is_file():
+        seen = [c for c in nb.cells if c.metadata.get("slideshow", {}).get("slide_type") != "skip"]
+        notes = speaker_notes(file.read_text(encoding="utf-8"), {cell.id for cell in seen})
+        nb.cells = [part for cell in nb.cells for part in (cell, *_note(cell, notes))]
     exporter = SlidesExporter(raw_template=DECK, embed_images=True, language_code="ko")
     reveal = [
         _asset("pyreveal", "pyreveal", f"revealjs/dist/{file}")
