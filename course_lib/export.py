@@ -157,16 +157,26 @@ html, body.jp-Notebook, main { height: 100%; margin: 0; padding: 0; overflow: hi
 </style>
 """
 
-# 숨은 슬라이드의 수식도 미리 그려야 하므로 MathJax가 끝난 뒤에 시작합니다. 한 화면을 넘는 장은
-# 화면에 들어올 때까지 줄이되 SMALLEST보다 작아지지는 않고, 그래도 넘치면 스크롤합니다
+# 숨은 슬라이드의 수식도 미리 그려야 하므로 MathJax가 끝난 뒤에 시작합니다. 긴 코드 줄은 글자를 줄이거나
+# 접고, 한 화면을 넘는 장은 화면에 들어올 때까지 줄이되 SMALLEST보다 작아지지는 않습니다(그래도 넘치면
+# 스크롤합니다)
 DECK_START = """
-const SMALLEST = 0.6;
+const SMALLEST = 0.6, SMALLEST_CODE = 0.75;
+const tooWide = box => box.scrollWidth > box.clientWidth + 1;
 function fitSlide(slide) {
   if (!slide || slide.dataset.fitted) return;
+  for (const code of slide.querySelectorAll('.highlight pre')) {
+    if (!tooWide(code)) continue;
+    const share = Math.max(SMALLEST_CODE, 0.98 * code.clientWidth / code.scrollWidth);
+    code.style.fontSize = share * parseFloat(getComputedStyle(code).fontSize) + 'px';
+    if (tooWide(code)) Object.assign(code.style, {whiteSpace: 'pre-wrap', overflowWrap: 'anywhere'});
+  }
   const cells = [...slide.children].filter(child => child.tagName !== 'ASIDE');
+  const boxes = slide.querySelectorAll('.jp-RenderedMarkdown, mjx-container[display="true"]');
+  const overflows = () => slide.scrollHeight > slide.clientHeight + 1 || [...boxes].some(tooWide);
   const zoom = size => cells.forEach(child => child.style.zoom = size);
   let size = 1;
-  while (size > SMALLEST && slide.scrollHeight > slide.clientHeight + 1) zoom(size -= 0.05);
+  while (size > SMALLEST && overflows()) zoom(size -= 0.05);
   slide.dataset.fitted = size.toFixed(2);
 }
 window.MathJax.startup.promise.then(() => Reveal.initialize({
