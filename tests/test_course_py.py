@@ -523,6 +523,8 @@ def called(house, monkeypatch):
         ("claims 13 --seeds 0 1 2", "-m course_lib.cli claims 13 --seeds 0 1 2"),
         ("slides 13", "-m course_lib.cli slides 13"),
         ("student 13", "-m course_lib.cli student 13"),
+        ("app 13 --port 8900", "-m course_lib.cli app 13 --port 8900"),
+        ("site", "-m course_lib.cli site"),
         ("train realnvp_digits", "-m course_lib.recipes realnvp_digits"),
     ],
 )
