@@ -40,6 +40,8 @@ HELP = """\
   {run} author NOTEBOOK          새 커널로 실행하고, 정리하고, 엄격하게 검사합니다
   {run} claims N --seeds 0 1 2   N번 노트북의 주장을 여러 시드로 다시 확인합니다
   {run} slides N                 N번 노트북으로 강의 슬라이드를 만듭니다
+  {run} app [N]                  위젯만 코드 없이 보여 주는 강의용 페이지를 엽니다
+  {run} site                     강의 전체를 설치 없이 읽는 웹 페이지로 만듭니다
   {run} student N                풀이를 뺀 학생용 노트북을 만듭니다
   {run} grade FOLDER             학생들의 노트북을 실행해 연습문제의 채점표를 만듭니다
   {run} train NAME               실린 체크포인트나 결과 파일을 처음부터 다시 만듭니다
@@ -617,7 +619,7 @@ def train(extra):
 
 
 VERBS = {"lab": lab, "test": test, "train": train}
-for _name in ("run", "author", "claims", "slides", "student"):
+for _name in ("run", "author", "claims", "slides", "app", "site", "student"):
     VERBS[_name] = delegate(["course_lib.cli", _name])
 VERBS["grade"] = delegate(["course_lib.grading"], there=os.path.exists)
 

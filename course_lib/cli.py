@@ -1,4 +1,4 @@
-"""노트북을 다루는 명령: `python -m course_lib.cli author|run|slides|student|claims …`.
+"""노트북을 다루는 명령: `python -m course_lib.cli author|run|slides|student|claims|app|site …`.
 
 학생과 강사는 보통 `python3 course.py …`로 부릅니다. 노트북은 경로, 파일 이름, 번호(13, 08b)로
 가리킵니다.
@@ -315,6 +315,20 @@ def declared_claims(path: Path) -> list[str]:
     return [entry["id"] for entry in entries if entry["notebook"] == path.stem]
 
 
+def site() -> int:
+    """저장된 출력으로 강의 전체의 정적 사이트를 만듭니다."""
+    from course_lib.site import build
+
+    return build(BUILD / "site")
+
+
+def app(path: Path | None, port: int | None, browser: bool) -> int:
+    """위젯만 코드 없이 보여 주는 페이지를 엽니다."""
+    from course_lib.app import serve
+
+    return serve(path, port, browser)
+
+
 def main(argv: list[str] | None = None) -> int:
     """명령줄의 입구. 돌려준 값이 종료 코드입니다."""
     parser = argparse.ArgumentParser(prog="course_lib.cli", description="노트북을 다루는 명령")
@@ -325,18 +339,30 @@ def main(argv: list[str] | None = None) -> int:
         ("slides", "오프라인 슬라이드를 만듭니다"),
         ("student", "풀이와 출력을 뺀 학생용 노트북을 만듭니다"),
         ("claims", "시드를 바꿔 가며 주장을 다시 잽니다"),
+        ("app", "위젯만 코드 없이 보여 주는 페이지를 엽니다"),
+        ("site", "강의 전체의 정적 사이트를 build/site에 만듭니다"),
     ]:
         sub = verbs.add_parser(verb, help=text, description=text)
-        sub.add_argument("notebook", help="경로, 파일 이름 또는 번호")
+        if verb == "site":
+            continue
+        sub.add_argument(
+            "notebook", nargs="?" if verb == "app" else None, help="경로, 파일 이름 또는 번호"
+        )
         if verb in {"run", "slides", "student"}:
             default = BUILD / verb
             sub.add_argument("--out", type=Path, default=default, help=f"기본값 build/{verb}")
         if verb == "claims":
             sub.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+        if verb == "app":
+            sub.add_argument("--port", type=int, help="기본값은 8866부터 비어 있는 번호")
+            sub.add_argument("--no-browser", dest="browser", action="store_false")
     arguments = vars(parser.parse_args(argv))
     action = globals()[arguments.pop("verb")]
     try:
-        return action(find_notebook(arguments.pop("notebook")), **arguments)
+        if "notebook" in arguments:
+            name = arguments.pop("notebook")
+            arguments = {"path": name and find_notebook(name), **arguments}
+        return action(**arguments)
     except (CourseError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 2

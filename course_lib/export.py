@@ -15,7 +15,14 @@ import nbformat
 from nbconvert import HTMLExporter
 from nbconvert.exporters.slides import SlidesExporter
 
-__all__ = ["offline_html", "offline_slides"]
+__all__ = [
+    "FONTS",
+    "mathjax_source",
+    "offline_html",
+    "offline_slides",
+    "presentable",
+    "speaker_notes",
+]
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 PROGRESS_BAR = re.compile(r"^[^\n]*\d+%\|[^\n]*\|[^\n]*\[[^\n]*\]\s*$")
@@ -150,16 +157,26 @@ html, body.jp-Notebook, main { height: 100%; margin: 0; padding: 0; overflow: hi
 </style>
 """
 
-# 숨은 슬라이드의 수식도 미리 그려야 하므로 MathJax가 끝난 뒤에 시작합니다. 한 화면을 넘는 장은
-# 화면에 들어올 때까지 줄이되 SMALLEST보다 작아지지는 않고, 그래도 넘치면 스크롤합니다
+# 숨은 슬라이드의 수식도 미리 그려야 하므로 MathJax가 끝난 뒤에 시작합니다. 긴 코드 줄은 글자를 줄이거나
+# 접고, 한 화면을 넘는 장은 화면에 들어올 때까지 줄이되 SMALLEST보다 작아지지는 않습니다(그래도 넘치면
+# 스크롤합니다)
 DECK_START = """
-const SMALLEST = 0.6;
+const SMALLEST = 0.6, SMALLEST_CODE = 0.75;
+const tooWide = box => box.scrollWidth > box.clientWidth + 1;
 function fitSlide(slide) {
   if (!slide || slide.dataset.fitted) return;
+  for (const code of slide.querySelectorAll('.highlight pre')) {
+    if (!tooWide(code)) continue;
+    const share = Math.max(SMALLEST_CODE, 0.98 * code.clientWidth / code.scrollWidth);
+    code.style.fontSize = share * parseFloat(getComputedStyle(code).fontSize) + 'px';
+    if (tooWide(code)) Object.assign(code.style, {whiteSpace: 'pre-wrap', overflowWrap: 'anywhere'});
+  }
   const cells = [...slide.children].filter(child => child.tagName !== 'ASIDE');
+  const boxes = slide.querySelectorAll('.jp-RenderedMarkdown, mjx-container[display="true"]');
+  const overflows = () => slide.scrollHeight > slide.clientHeight + 1 || [...boxes].some(tooWide);
   const zoom = size => cells.forEach(child => child.style.zoom = size);
   let size = 1;
-  while (size > SMALLEST && slide.scrollHeight > slide.clientHeight + 1) zoom(size -= 0.05);
+  while (size > SMALLEST && overflows()) zoom(size -= 0.05);
   slide.dataset.fitted = size.toFixed(2);
 }
 window.MathJax.startup.promise.then(() => Reveal.initialize({
@@ -173,7 +190,7 @@ window.MathJax.startup.promise.then(() => Reveal.initialize({
 """
 
 
-def _presentable(nb) -> nbformat.NotebookNode:
+def presentable(nb) -> nbformat.NotebookNode:
     """정적인 문서에서 뜻이 없는 출력(살아 있는 위젯의 번호, 0 %에 멈춘 진행 막대)을 뺀 사본."""
     nb = copy.deepcopy(nb)
     nb.metadata.pop("widgets", None)
@@ -191,9 +208,13 @@ def _presentable(nb) -> nbformat.NotebookNode:
     return nb
 
 
+def mathjax_source() -> str:
+    """MathJax 3 전체(TeX 입력, SVG 출력)의 스크립트."""
+    return _asset("mathjax", "django-static-mathjax", "static/mathjax/es5/tex-svg-full.js")
+
+
 def _mathjax() -> str:
-    source = _asset("mathjax", "django-static-mathjax", "static/mathjax/es5/tex-svg-full.js")
-    return _script(MATHJAX_SETUP) + _script(source)
+    return _script(MATHJAX_SETUP) + _script(mathjax_source())
 
 
 def _resources(nb, name: str) -> dict:
@@ -205,13 +226,40 @@ def offline_html(nb, name: str, folder: Path) -> str:
     exporter = HTMLExporter(raw_template=PAGE, embed_images=True, language_code="ko")
     resources = _resources(nb, name) | {"course_style": STYLE}
     resources["metadata"]["path"] = str(folder)
-    return exporter.from_notebook_node(_presentable(nb), resources)[0]
+    return exporter.from_notebook_node(presentable(nb), resources)[0]
+
+
+NOTE = re.compile(r"^## (\S+)\n(.*?)(?=^## |\Z)", re.M | re.S)
+
+
+def _note(cell, notes: dict[str, str]) -> list:
+    if cell.id not in notes:
+        return []
+    metadata = {"slideshow": {"slide_type": "notes"}}
+    return [nbformat.v4.new_markdown_cell(notes[cell.id], metadata=metadata, id=f"{cell.id}-note")]
+
+
+def speaker_notes(text: str, ids: set[str]) -> dict[str, str]:
+    """발표자 노트 파일의 글: `## 셀 id` 아래의 Markdown이 그 셀이 든 장의 노트입니다.
+
+    Raises:
+        ValueError: 슬라이드에 없는 셀의 노트나 같은 셀의 노트가 둘 있을 때.
+    """
+    found = NOTE.findall(text)
+    unknown = sorted({id for id, _ in found} - ids)
+    notes = {id: body.strip() for id, body in found if body.strip()}
+    if unknown or len(notes) < len(found):
+        raise ValueError(
+            f"발표자 노트에 슬라이드에 없는 셀이 있거나({', '.join(unknown) or '없음'}), 비었거나 겹친 "
+            "노트가 있습니다."
+        )
+    return notes
 
 
 def offline_slides(nb, name: str, folder: Path) -> str:
     """`slideshow.slide_type`이 적힌 노트북을 그 자체로 완결된 reveal.js 슬라이드로 바꿉니다.
 
-    slide_type은 slide, subslide, fragment, skip, notes 가운데 하나이고, 비어 있으면 앞 셀과 같은
+    `folder`의 `speaker_notes/이름.md`가 있으면 발표자 창(S)에 그 노트가 나옵니다. slide_type은 slide, subslide, fragment, skip, notes 가운데 하나이고, 비어 있으면 앞 셀과 같은
     장에 이어집니다. `hide-input` 태그가 붙은 셀은 코드를 빼고 출력만 보여 주고, `solution` 셀은
     슬라이드에 넣지 않습니다.
 
@@ -224,11 +272,16 @@ def offline_slides(nb, name: str, folder: Path) -> str:
             f"{name}에는 슬라이드로 표시된 셀이 없습니다. JupyterLab 오른쪽 위의 톱니바퀴에서 "
             "슬라이드 종류를 골라 주세요."
         )
-    nb = _presentable(nb)
+    nb = presentable(nb)
     nb.cells = [cell for cell in nb.cells if "solution" not in cell.metadata.get("tags", [])]
     for cell in nb.cells:
         if "hide-input" in cell.metadata.get("tags", []):
             cell.metadata["transient"] = {"remove_source": True}
+    file = Path(folder, "speaker_notes", f"{name}.md")
+    if file.is_file():
+        seen = [c for c in nb.cells if c.metadata.get("slideshow", {}).get("slide_type") != "skip"]
+        notes = speaker_notes(file.read_text(encoding="utf-8"), {cell.id for cell in seen})
+        nb.cells = [part for cell in nb.cells for part in (cell, *_note(cell, notes))]
     exporter = SlidesExporter(raw_template=DECK, embed_images=True, language_code="ko")
     reveal = [
         _asset("pyreveal", "pyreveal", f"revealjs/dist/{file}")

@@ -524,6 +524,8 @@ def called(house, monkeypatch):
         ("slides 13", "-m course_lib.cli slides 13"),
         ("student 13", "-m course_lib.cli student 13"),
         ("grade 낸-것 --timeout 9", "-m course_lib.grading 낸-것 --timeout 9"),
+        ("app 13 --port 8900", "-m course_lib.cli app 13 --port 8900"),
+        ("site", "-m course_lib.cli site"),
         ("train realnvp_digits", "-m course_lib.recipes realnvp_digits"),
         (
             "train nade --processes 2 --x",

@@ -110,7 +110,7 @@ def python_sources() -> list[tuple[str, str]]:
 
 def test_requirements_go_through_the_constraints():
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").split("\n")
-    assert lines == ["-c constraints.txt", "-e .[course,test]", ""]
+    assert lines == ["-c constraints.txt", "-e .[course,site,test]", ""]
 
 
 def test_environment_yml_holds_no_second_list():

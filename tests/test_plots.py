@@ -92,6 +92,8 @@ DICHROMACY = {
              [-0.003882, -0.048116, 1.051998]],
     "제2색맹": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
              [-0.011820, 0.042940, 0.968881]],
+    "제3색맹": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+             [0.004733, 0.691367, 0.303900]],
     "보통": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
 }  # fmt: skip
 COMPARED = [
@@ -129,6 +131,28 @@ def test_models_of_one_figure_keep_different_colours(sight):
         for a, b in itertools.combinations(group, 2):
             first, second = (_lab(plots.MODEL_COLORS[m], DICHROMACY[sight]) for m in (a, b))
             assert np.linalg.norm(first - second) > 14, (sight, a, b)
+
+
+def contrast_with_white(color: str) -> float:
+    """WCAG 2의 명암비: 1(흰색)에서 21(검은색)까지."""
+    rgb = np.array(mpl.colors.to_rgb(color))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05)
+
+
+# 오카베와 이토의 색맹 안전 색 가운데 둘은 WCAG가 그림에 권하는 3:1보다 밝습니다(2.25와 2.31).
+# 그래서 선을 굵게 긋고 이름을 늘 함께 적습니다. 글자에는 쓰지 않습니다.
+LIGHT = {plots.PALETTE["orange"], plots.PALETTE["sky"]}
+
+
+def test_colours_are_dark_enough_on_white():
+    for model, color in plots.MODEL_COLORS.items():
+        least = 2.2 if color in LIGHT else 3
+        assert contrast_with_white(color) >= least, (model, contrast_with_white(color))
+    for color in (plots.INK, plots.MUTED):  # 글자
+        assert contrast_with_white(color) >= 4.5
+    assert contrast_with_white("#000000") == pytest.approx(21)
+    assert fonts.STYLE["lines.linewidth"] >= 1.5
 
 
 def test_every_model_colour_stands_out_from_white_and_is_in_a_compared_group():

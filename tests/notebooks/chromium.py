@@ -213,10 +213,13 @@ def check_slides(browser, file: Path, shots: Path | None = None, limit=5_000):
         page.evaluate(SCRIPT)
         problems, driven = [], 0
         for number in range(500):
-            screens, start = page.evaluate(
+            screens, wide, start = page.evaluate(
                 "() => { const s = Reveal.getCurrentSlide(); fitSlide(s);"
-                " return [s.scrollHeight / s.clientHeight, s.innerText.trim().slice(0, 30)]; }"
+                " const wide = [...s.querySelectorAll('.highlight pre')].some(tooWide);"
+                " return [s.scrollHeight / s.clientHeight, wide, s.innerText.trim().slice(0, 30)]; }"
             )
+            if wide:
+                problems.append(f"코드가 슬라이드의 오른쪽을 벗어납니다: {start!r}")
             if screens > 1.5:
                 problems.append(
                     f"가장 작게 줄여도 {screens:.1f}화면입니다. subslide로 나누세요: {start!r}"

@@ -716,8 +716,9 @@ def test_a_select_must_change_the_picture_at_some_slider_position(browser, tmp_p
 def test_the_slides_check_bites(browser, tmp_path):
     file = tmp_path / "sample.slides.html"
 
-    def check(show=SHOW, text="짧은 글"):
+    def check(show=SHOW, text="짧은 글", code=None):
         nb = good()
+        nb.cells[3].source = code or nb.cells[3].source
         for k in range(len(nb.cells)):
             kind = "slide" if k in (0, 3, 11) else "skip"
             nb.cells[k].metadata["slideshow"] = {"slide_type": kind}
@@ -728,6 +729,7 @@ def test_the_slides_check_bites(browser, tmp_path):
         return chromium.check_slides(browser, file, limit=1000)
 
     assert check() == ([], 1)
+    assert check(code="x = 1  # " + "긴줄" * 90) == ([], 1)  # 글자를 줄이고, 그래도 넘치면 접습니다
     assert ["나누세요" in p for p in check(text="한 줄씩\n\n" * 90)[0]] == [True]
     assert "그림이 바뀌지 않습니다" in check(show="")[0][0]
 
