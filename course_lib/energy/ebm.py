@@ -62,17 +62,24 @@ def energy_mlp(
     return EnergyModel(nn.Sequential(*layers, linear(sizes[-1], 1)), (dim,), scale)
 
 
-def energy_sum(energies: Sequence[Energy], weights: Sequence[float] | None = None) -> Energy:
-    """전문가의 곱: Σ w_i E_i(x)는 밀도의 곱 Π p_i(x)^{w_i}에 (상수만큼 빼고) 해당합니다.
+class EnergySum(nn.Module):
+    """전문가의 곱: Σ w_i E_i(x)는 밀도의 곱 Π p_i(x)^{w_i}를 다시 정규화한 것의 에너지입니다.
 
-    Hinton, 2002; 에너지를 더해 조건을 겹치는 쓰임은 Du, Li, Mordatch, 2020, arXiv 2004.06030.
+    Hinton, 2002. 에너지를 더해 조건을 겹치는 쓰임은 Du, Li, Mordatch, 2020, arXiv 2004.06030에 있습니다.
     """
-    weights = [1.0] * len(energies) if weights is None else list(weights)
-    if not energies or len(weights) != len(energies):
-        raise ValueError(
-            f"에너지 {len(energies)}개에 무게가 {len(weights)}개입니다. 수를 맞추세요."
-        )
-    return lambda x: sum(w * e(x) for w, e in zip(weights, energies, strict=True))
+
+    def __init__(self, energies: Sequence[Energy], weights: Sequence[float] | None = None):
+        super().__init__()
+        self.energies = list(energies)
+        self.weights = [1.0] * len(self.energies) if weights is None else list(weights)
+        if not self.energies or len(self.weights) != len(self.energies):
+            raise ValueError(
+                f"에너지 {len(self.energies)}개에 무게가 {len(self.weights)}개입니다. 수를 맞추세요."
+            )
+        self.models = nn.ModuleList(e for e in self.energies if isinstance(e, nn.Module))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return sum(w * e(x) for w, e in zip(self.weights, self.energies, strict=True))
 
 
 # ------------------------------------------------------------------ 격자: Z를 아는 작은 세계
@@ -99,19 +106,24 @@ def grid(box: Sequence[float], points: int, dtype=torch.float64) -> tuple[Tensor
     return torch.cartesian_prod(*axes).reshape(-1, len(axes)).to(dtype), log_cell
 
 
-def log_partition(energy: Energy, box: Sequence[float], points: int = 200) -> Tensor:
+def log_partition(
+    energy: Energy, box: Sequence[float], points: int = 200, dtype: torch.dtype | None = None
+) -> Tensor:
     """log Z = log ∫_box exp(−E(x)) dx를 격자의 합으로, nats, 스칼라. 매개변수로 기울기가 흐릅니다.
 
-    log Σ exp로 더하므로 에너지가 커도 넘치지 않습니다. 상자 밖의 몫은 빠집니다.
+    log Σ exp로 더하므로 에너지가 커도 넘치지 않습니다. 상자 밖의 몫은 빠집니다. dtype은 격자점의
+    자료형이고, 생략하면 매개변수의 것(매개변수가 없으면 float64)입니다.
     """
-    x, log_cell = grid(box, points, _dtype(energy))
+    x, log_cell = grid(box, points, dtype or _dtype(energy))
     return (-energy(x)).logsumexp(0) + log_cell
 
 
-def grid_log_prob(energy: Energy, box: Sequence[float], points: int = 200) -> Energy:
+def grid_log_prob(
+    energy: Energy, box: Sequence[float], points: int = 200, dtype: torch.dtype | None = None
+) -> Energy:
     """상자 안에서 정규화한 log p(x) = −E(x) − log Z, (B, D) → (B,) nats. log Z는 한 번만 잽니다."""
     with torch.no_grad():
-        log_z = log_partition(energy, box, points)
+        log_z = log_partition(energy, box, points, dtype)
     return lambda x: -energy(x) - log_z
 
 
@@ -320,15 +332,16 @@ class ContrastiveDivergence:
 
 @contextlib.contextmanager
 def _still(energy: Energy):
-    """표본을 뽑는 동안 모델을 eval()에 두고, 나올 때 되돌립니다."""
-    training = isinstance(energy, nn.Module) and energy.training
-    if training:
-        energy.eval()
+    """표본을 뽑는 동안 모델을 eval()에 두고, 나올 때 부품마다 제 상태로 되돌립니다."""
+    parts = list(energy.modules()) if isinstance(energy, nn.Module) else []
+    before = [part.training for part in parts]
+    for part in parts:
+        part.training = False
     try:
         yield
     finally:
-        if training:
-            energy.train()
+        for part, training in zip(parts, before, strict=True):
+            part.training = training
 
 
 def _check_walk(x: Tensor, steps: int, step_size: float) -> None:

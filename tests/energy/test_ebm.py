@@ -69,12 +69,16 @@ def test_the_base_term_keeps_the_partition_function_finite():
 
 def test_energies_add_up_to_products_of_densities():
     first, second = random_model(2, 1), random_model(2, 2)
-    both = ebm.energy_sum([first, second], [1.0, 0.5])
+    both = ebm.EnergySum([first, second], [1.0, 0.5])
     x, log_cell = ebm.grid(BOXES[2], 60)
     logs = [ebm.grid_log_prob(e, BOXES[2], 60)(x) for e in (first, second, both)]
     product = logs[0] + 0.5 * logs[1]
     product = product - product.logsumexp(0) - log_cell
     assert torch.allclose(logs[2], product, atol=1e-10)
+    both.eval()
+    first.train()  # 부품마다 제 상태로 되돌아와야 합니다
+    ebm.langevin(both, x[:5], 2, 0.1)
+    assert first.training and not second.training and len(list(both.parameters())) == 12
 
 
 # ------------------------------------------------------------------ 랑주뱅과 MALA
@@ -313,8 +317,8 @@ def test_bad_input_is_refused_in_korean():
         (lambda: model(torch.zeros(3, 3).double()), "모양"),
         (lambda: model(torch.full((2, 2), math.nan).double()), "NaN"),
         (lambda: ebm.EnergyModel(torch.nn.Identity(), (1,), scale=0.0), "scale"),
-        (lambda: ebm.energy_sum([]), "무게"),
-        (lambda: ebm.energy_sum([model], [1.0, 2.0]), "무게"),
+        (lambda: ebm.EnergySum([]), "무게"),
+        (lambda: ebm.EnergySum([model], [1.0, 2.0]), "무게"),
         (lambda: ebm.grid((0, 1, 0, 1, 0, 1), 5), "차원"),
         (lambda: ebm.grid((1.0, 0.0), 5), "높은 끝"),
         (lambda: ebm.langevin(model, x, 5, 0.0), "step_size"),
