@@ -238,3 +238,65 @@ def energy_landscape(
         frames, labels, alt="에너지의 지형 위를 걷는 랑주뱅 입자", start=middle, seconds=5
     )
     return TriView(live, html, next(iter(frames.values()))[middle], "에너지의 지형")
+
+
+def expert_product(first: Energy, second: Energy, box: Sequence[float], ticks: int = 20) -> TriView:
+    """전문가의 곱 exp(−E₁ − w E₂): 무게 w를 0부터 2까지 옮기면 두 조건이 겹칩니다.
+
+    왼쪽부터 p₁, p₂, 곱을 다시 정규화한 것입니다. 상자 안의 격자에서 계산하며, 순수 함수 ``product``를 씁니다.
+    """
+    points, _ = grid(box, CELLS, torch.float32)
+    with torch.no_grad():
+        levels = [e(points).double().reshape(CELLS, CELLS).T.numpy() for e in (first, second)]
+    one, two = (product(*levels, w) for w in ((1, 0), (0, 1)))
+    stage, small = ProductStage(box, one, two), ProductStage(box, one, two, 66)
+
+    def draw(on: ProductStage, k: int, level: int = 1) -> bytes:
+        w = 2 * min(max(k, 0), ticks) / ticks
+        return on.draw(product(*levels, (1, w)), w, level)
+
+    live, *_ = slider_view(
+        lambda k: draw(stage, k), steps=ticks, start=ticks // 2, label="무게 w", interval=120
+    )
+    picks = np.linspace(0, ticks, 9).round().astype(int)
+    frames = [draw(small, int(k), 9) for k in picks]
+    labels = [f"w = {2 * k / ticks:.2f}" for k in picks]
+    html = player(frames, labels, alt="두 밀도와 그 곱", start=4, seconds=4)
+    return TriView(live, html, frames[4], "전문가의 곱")
+
+
+def product(first: np.ndarray, second: np.ndarray, weights: tuple[float, float]) -> np.ndarray:
+    """격자의 에너지 둘 → exp(−w₁E₁ − w₂E₂)를 칸의 합이 1이 되게 나눈 것."""
+    total = weights[0] * first + weights[1] * second
+    p = np.exp(total.min() - total)
+    return p / p.sum()
+
+
+class ProductStage:
+    """p₁, p₂와 그 곱. ``draw(밀도, w)``가 PNG입니다."""
+
+    def __init__(self, box, one: np.ndarray, two: np.ndarray, dpi: float = 110):
+        figure = blank_figure(7.4, 2.7)
+        for k, (field, name) in enumerate(((one, "p₁"), (two, "p₂"), (None, None))):
+            axis = figure.add_axes([0.01 + 0.333 * k, 0.03, 0.313, 0.84])
+            axis.set(xlim=box[:2], ylim=box[2:], xticks=[], yticks=[])
+            axis.grid(False)
+            shown = np.zeros((CELLS, CELLS)) if field is None else np.sqrt(field / field.max())
+            image = axis.imshow(
+                shown, cmap=DENSITY, extent=tuple(box), origin="lower", vmin=0, vmax=1.15,
+                aspect="auto", interpolation="nearest", animated=field is None,
+            )  # fmt: skip
+            if name:
+                axis.set_title(name, fontsize=12)
+        self._image = image
+        self._title = figure.text(
+            0.833, 0.9, "", ha="center", fontsize=12, color=INK, animated=True
+        )
+        self._stage = Stage(figure, dpi)
+        self._stage.palette = Palette.ramps(PALETTE["blue"], "#06325A", INK, steps=16)
+
+    def draw(self, density: np.ndarray, w: float, level: int = 1) -> bytes:
+        with self._stage.lock:
+            self._image.set_data(np.sqrt(density / density.max()))
+            self._title.set_text(f"곱 p₁ · p₂^w, w = {w:.1f}")
+            return self._stage.png(self._stage.pixels([self._image, self._title]), level)

@@ -97,3 +97,23 @@ def test_bad_input():
         el.energy_landscape({}, BOX)
     with pytest.raises(ValueError, match="네 수"):
         el.energy_landscape({"그릇": bowl}, (-1.0, 1.0))
+
+
+def test_product_of_experts_is_the_normalised_product():
+    points, _ = ebm.grid(BOX, 30)
+    levels = [bowl(points).reshape(30, 30).numpy(), points[:, 0].abs().reshape(30, 30).numpy()]
+    p = el.product(*levels, (1, 0.5))
+    want = np.exp(-levels[0]) * np.exp(-levels[1]) ** 0.5
+    assert np.allclose(p, want / want.sum()) and p.sum() == pytest.approx(1)
+    shifted = el.product(levels[0] + 900, levels[1] - 900, (1, 0.5))
+    assert np.allclose(p, shifted)
+
+
+def test_product_view_moves_from_end_to_end():
+    view = el.expert_product(bowl, lambda x: 2 * (x[:, 0] - 1).square(), BOX)
+    picture, bar = view.live.children
+    slider, seen = bar.children[1], []
+    for value in (slider.min, slider.max // 2, slider.max):
+        slider.value = value
+        seen.append(picture.value)
+    assert len(set(seen)) == 3 and len(view.html) <= 300_000 and view.png.startswith(b"\x89PNG")
