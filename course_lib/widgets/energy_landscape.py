@@ -298,5 +298,5 @@ class ProductStage:
     def draw(self, density: np.ndarray, w: float, level: int = 1) -> bytes:
         with self._stage.lock:
             self._image.set_data(np.sqrt(density / density.max()))
-            self._title.set_text(f"곱 p₁ · p₂^w, w = {w:.1f}")
+            self._title.set_text(f"곱 $p_1 p_2^w$, w = {w:.1f}")
             return self._stage.png(self._stage.pixels([self._image, self._title]), level)
