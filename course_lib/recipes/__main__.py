@@ -14,6 +14,7 @@ from course_lib.recipes import (
     classifiers,
     conditional_gan,
     distillation,
+    energy,
     flows,
     gan,
     gaussianization,
@@ -46,6 +47,7 @@ CHAPTERS = (
     distillation,
     parallel_wavenet,
     wavenet,
+    energy,
 )
 RESULT_FILES: dict[str, tuple[Callable[[Sequence[int]], dict], Sequence[int]]] = {}
 CHECKPOINTS: dict[str, Callable[[str], dict]] = {}
