@@ -74,6 +74,7 @@ def test_speech_recipe_in_miniature(pretend, monkeypatch):
     assert card["half"] and "CC BY-SA 4.0" in card["licence"]
     keys = {"nll", "nll_independent_gaussian", "lsd_db", "lsd_other_db", "accuracy", "confident"}
     keys |= {"real_accuracy", "real_confident", "periodicity", "error_db", "linear_error_db"}
+    keys |= {"plain_accuracy", "plain_error_db"}
     assert keys <= set(card["metric"])
 
     monkeypatch.setattr(wavenet, "spoken", spoken)
