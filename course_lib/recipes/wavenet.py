@@ -27,7 +27,7 @@ SPEECH = {
     "crop": 4096,
     "batch": 4,
     "steps": 3500,
-    "balanced_steps": 3000,
+    "balanced_steps": (3000, 2500),
     "lr": 1e-3,
     "warmup": 100,
     "clip_norm": 1.0,
@@ -167,7 +167,7 @@ def wavenet(name: str) -> dict:
     논문은 μ-law 256칸이지만 정규분포 출력은 18장에서 증류할 때 KL을 닫힌 꼴로 줍니다(ClariNet, arXiv 1807.07281).
     합성곱은 bfloat16, 출력단은 float32입니다.
 
-    앞의 ``steps``단계는 −log p를 그대로, 뒤의 ``balanced_steps``단계는 ``balanced_nll``을 줄입니다. 앞의 것만으로는 큰
+    앞의 ``steps``단계는 −log p를 그대로, 뒤의 ``balanced_steps``단계는 ``balanced_nll``을 줄입니다(코사인 두 번). 앞의 것만으로는 큰
     소리의 다음 점을 16차 선형 예측보다도 못 맞혀 만든 소리가 잡음이 되었습니다(카드의 ``plain_``).
     """
     from course_lib.autoregressive.wavenet import speech_wavenet
@@ -183,7 +183,10 @@ def wavenet(name: str) -> dict:
     measured = {}  # 균형을 맞추지 않은 앞 단계만 마쳤을 때의 값을 plain_으로 카드에 남깁니다
     phases = (
         (nll_per_sample, settings["steps"], state),
-        (balanced_nll, settings["balanced_steps"], state.with_stem(f"{name}_balanced")),
+        *(
+            (balanced_nll, steps, state.with_stem(f"{name}_balanced{cycle}"))
+            for cycle, steps in enumerate(settings["balanced_steps"], 1)
+        ),
     )
     for loss, steps, state in phases:
         training = fit(
