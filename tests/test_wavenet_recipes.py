@@ -66,18 +66,63 @@ def test_speech_recipe_in_miniature(pretend, monkeypatch):
         return tuple(t[:10] for t in spoken(split))
 
     monkeypatch.setattr(wavenet, "spoken", few)
-    tiny = {"crop": 256, "batch": 2, "steps": 2, "warmup": 1, "together": 10}
+    tiny = {
+        "crop": 256,
+        "batch": 2,
+        "steps": 2,
+        "balanced_steps": (2, 2),
+        "warmup": 1,
+        "together": 10,
+    }
     monkeypatch.setattr(wavenet, "SPEECH", wavenet.SPEECH | tiny)
     made = torch.zeros(10, 8192).normal_(std=0.1)
     monkeypatch.setattr(wavenet, "speak", lambda model, mel, seed=0: made[: len(mel)])
     card = wavenet.wavenet("wavenet")
     assert card["half"] and "CC BY-SA 4.0" in card["licence"]
     keys = {"nll", "nll_independent_gaussian", "lsd_db", "lsd_other_db", "accuracy", "confident"}
-    assert keys | {"real_accuracy", "real_confident", "periodicity"} <= set(card["metric"])
+    keys |= {"real_accuracy", "real_confident", "periodicity", "error_db", "linear_error_db"}
+    keys |= {"plain_accuracy", "plain_error_db"}
+    assert keys <= set(card["metric"])
 
     monkeypatch.setattr(wavenet, "spoken", spoken)
     values = wavenet.wavenet_samples([0])
     assert values["digit"] == list(range(10)) and len(values["mu_law_base64"]) == 10
+
+
+def test_the_balanced_loss_gives_every_sample_a_mean_gradient_of_its_own_error():
+    """−log p의 평균 기울기는 (μ − x)/σ², 균형을 맞춘 것은 μ − x입니다. σ의 기울기도 σ²배로 같은 모양입니다."""
+    torch.manual_seed(0)
+    x, mean = torch.randn(2, 50, dtype=torch.float64), torch.randn(2, 50, dtype=torch.float64)
+    log_sd = torch.empty(2, 50, dtype=torch.float64).uniform_(-6, 1)
+    parameters = torch.stack([mean, log_sd], 1).requires_grad_()
+
+    class Given(models.WaveNet):
+        def parameters_at(self, x, y=None):
+            return parameters
+
+    model = Given(50, output="gaussian", stacks=1, layers=1, channels=2)
+    (slope,) = torch.autograd.grad(wavenet.balanced_nll(model, (x, None)), parameters)
+    error, variance = mean - x, (2 * log_sd).exp()
+    torch.testing.assert_close(slope[:, 0], error / x.numel())
+    torch.testing.assert_close(slope[:, 1], (variance - error**2) / x.numel())
+
+
+def test_prediction_errors_in_decibels():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(4, 8192, generator=generator)
+    assert wavenet.error_in_db(0.1 * x, x) == pytest.approx(-20, abs=1e-4)
+    x[:, 4096:] *= 1e-3  # 조용한 곳은 세지 않습니다
+    assert wavenet.error_in_db(torch.cat([0.1 * x[:, :4096], x[:, 4096:]], 1), x) == pytest.approx(
+        -20, abs=1e-4
+    )
+    # 2차 자기회귀 신호: 선형 예측의 오차는 넣은 잡음이고, 흰 잡음은 예측할 수 없습니다
+    noise, y = torch.randn(2, 8192, generator=generator), torch.zeros(2, 8192)
+    for t in range(2, 8192):
+        y[:, t] = 1.6 * y[:, t - 1] - 0.8 * y[:, t - 2] + noise[:, t]
+    residual = wavenet.linear_residual(y)
+    assert float(residual[:, 256:].var()) == pytest.approx(float(noise.var()), rel=0.1)
+    gain = wavenet.error_in_db(residual, y, loud=0.0)
+    assert -12 < gain < -7 and wavenet.error_in_db(wavenet.linear_residual(noise), noise) > -0.6
 
 
 def test_speaking_in_parts_gives_a_second_for_every_condition(pretend, monkeypatch):
@@ -140,9 +185,13 @@ def test_the_speech_teacher_says_what_notebook_16_says():
     values = results.load_result("wavenet_samples")["values"]
     assert values["card"] == metric and values["digit"] == list(range(10))
     assert wavenet.SPEECH["steps"] == 3500
-    # 다음 점은 잘 맞히지만 아직 말이 아닙니다: 넷 가운데 셋은 다른 숫자로 읽히고 되풀이도 한참 모자랍니다
-    assert metric["nll"] < metric["nll_independent_gaussian"] - 1
-    assert 0.2 < metric["accuracy"] < 0.3 and metric["real_accuracy"] > 0.95
-    assert metric["periodicity"] < 0.5 * metric["real_periodicity"]
-    assert metric["lsd_db"] > metric["lsd_other_db"]
-    assert sum(a != b for a, b in zip(values["digit"], values["read"], strict=True)) > 5
+    assert wavenet.SPEECH["steps"] + sum(wavenet.SPEECH["balanced_steps"]) == 9000
+    # 앞 단계만: 큰 소리를 선형 예측보다도 못 맞히고, 만든 소리는 넷 가운데 하나만 읽힙니다
+    assert metric["plain_error_db"] > metric["linear_error_db"] + 3
+    assert 0.2 < metric["plain_accuracy"] < 0.3
+    # 끝까지: 선형 예측을 앞서고 열에 아홉이 읽히며 다른 녹음보다 가깝지만, 되풀이는 진짜의 절반 남짓입니다
+    assert metric["error_db"] < metric["linear_error_db"] and metric["nll"] < metric["plain_nll"]
+    assert 0.87 < metric["accuracy"] < 0.93 and metric["real_accuracy"] > 0.95
+    assert metric["lsd_db"] < metric["lsd_other_db"] < metric["plain_lsd_db"]
+    assert 0.5 < metric["periodicity"] / metric["real_periodicity"] < 0.6
+    assert sum(a == b for a, b in zip(values["digit"], values["read"], strict=True)) == 8

@@ -32,7 +32,7 @@ VOWELS = {
 SPEECH = {
     "student": {"layers": [9, 9, 9], "channels": 48, "cycle": 9, "scale": 0.05},
     "batch": 4,
-    "steps": 4000,
+    "steps": 1200,
     "lr": 3e-3,
     "warmup": 50,
     "clip_norm": 1.0,

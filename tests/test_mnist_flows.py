@@ -1,0 +1,75 @@
+"""MNIST 플로우의 조리법: 작은 설정으로 끝까지 돌고, 단위가 맞습니다."""
+
+import math
+
+import pytest
+import torch
+
+from course_lib import checkpoints
+from course_lib.base import standard_normal
+from course_lib.datasets import mnist
+from course_lib.flows.maf import MAF
+from course_lib.recipes import __main__ as command
+from course_lib.recipes import mnist_flows
+from course_lib.units import LogitPreprocess
+
+
+@pytest.fixture
+def pretend(tmp_path, monkeypatch):
+    """MNIST 대신 임의의 그림, 저장할 곳은 임시 폴더, 작은 모델."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (60, 28, 28), generator=generator, dtype=torch.uint8)
+    monkeypatch.setattr(mnist, "load_mnist", lambda split: (images, torch.zeros(60).long()))
+    monkeypatch.setattr(mnist_flows, "UNFINISHED", tmp_path)
+    monkeypatch.setattr(mnist_flows, "TRAIN", 40)
+    few = {"batch": 20, "epochs": 1, "warmup": 1}
+    small = {"layers": 2, "hidden": (8,), "batch_norm": True}
+    monkeypatch.setattr(mnist_flows, "MAF", mnist_flows.MAF | few | {"model": small})
+    small = {"couplings": 4, "hidden": (8,)}
+    monkeypatch.setattr(mnist_flows, "NICE", mnist_flows.NICE | few | {"model": small})
+    saved = {}
+
+    def save(model, name, card, *, measure, half):
+        saved[name] = model
+        return card | {"metric": measure(model.eval()), "half": half}
+
+    monkeypatch.setattr(checkpoints, "save_checkpoint", save)
+    return saved
+
+
+def test_recipes_in_miniature(pretend):
+    for name in ("maf", "nice"):
+        card = command.CHECKPOINTS[name](name)
+        assert card["half"] and {"bits_per_dim", "validation_bits_per_dim"} <= set(card["metric"])
+        assert 5 < card["metric"]["bits_per_dim"] < 20  # 고른 잡음 그림: 정확히 8이 한계
+    assert "log_p_in_logit_space" in card["metric"] or name == "nice"
+    norm = pretend["maf"].flow.flows[0]
+    assert float(norm.running_var.std()) > 0  # 통계를 학습 데이터의 것으로 바꾸었습니다
+
+
+def test_scores_agree_with_a_density_that_is_known():
+    """logit(U(0, 1))은 로지스틱 분포입니다: [0, 1]에서 log p = 0이고 logit 공간에서는 차원마다 −2 nats입니다."""
+    images = torch.randint(256, (200, 28, 28), generator=torch.Generator().manual_seed(1))
+    images = images.to(torch.uint8)
+
+    class Uniform:
+        def log_prob(self, x):
+            return torch.zeros(len(x))
+
+    found = mnist_flows.scores(Uniform(), images, alpha=1e-6)
+    assert found["log_p"] == 0 and found["bits_per_dim"] == pytest.approx(8)
+    assert found["log_p_in_logit_space"] == pytest.approx(-2 * 784, rel=5e-3)
+
+
+def test_logit_space_is_what_the_inner_flow_gives():
+    torch.manual_seed(0)
+    inner = MAF(784, 1, (8,), base=standard_normal)
+    whole = MAF(784, 1, (8,), base=standard_normal, preprocess=LogitPreprocess(1e-6))
+    whole.load_state_dict(inner.state_dict())
+    images = torch.randint(256, (20, 28, 28)).to(torch.uint8)
+    x = mnist_flows.pixels(images, torch.Generator().manual_seed(0))
+    z = LogitPreprocess(1e-6).inverse(x)[0]
+    with torch.no_grad():
+        expected = float(inner.log_prob(z).double().mean())
+    found = mnist_flows.scores(whole, images, alpha=1e-6)["log_p_in_logit_space"]
+    assert math.isclose(found, expected, rel_tol=1e-5)
