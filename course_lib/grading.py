@@ -449,7 +449,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     print("\n" + table(reports))
-    print(f"{options.csv}에 저장했습니다.")
+    print(f"{options.csv.resolve()}에 저장했습니다.")
     return int(any(report.problem for report in reports))
 
 

@@ -69,6 +69,16 @@ class EvenOddThenConcatenate(Coupling):
         return torch.cat([a, b - self.shift(a)], 1), x.new_zeros(len(x))
 
 
+class Folded(Flow):
+    """접는 변환: x에서 보면 왕복이 맞지만 z와 −z가 같은 곳으로 갑니다. log-det는 모두 맞습니다."""
+
+    def forward(self, z):
+        return z.abs(), z.new_zeros(len(z))
+
+    def inverse(self, x):
+        return x, x.new_zeros(len(x))
+
+
 class ColumnLogDet(AffineCoupling):
     def forward(self, z):
         x, log_det = super().forward(z)
@@ -121,6 +131,7 @@ def test_intact_coupling_passes():
         (WrongSign(DIM, (16,), True), "더하면 0"),
         (WrongOnBothSides(DIM, (16,), True), "자동미분"),
         (EvenOddThenConcatenate(4), "왕복"),
+        (Folded(), "왕복"),
         (ColumnLogDet(DIM, (16,), True), "모양"),
         (MeanLogDet(DIM, (16,), True), "모양"),
         (Identity(), "항등"),
@@ -305,8 +316,10 @@ def test_claim_prints_marked_numbers_and_verdict(capsys):
 @pytest.mark.parametrize("expected", [True, False])
 def test_claim_refuses_the_other_verdict(expected):
     bad = ("값", 2.0, "<", 1.0) if expected else ("값", 0.0, "<", 1.0)
-    with pytest.raises(ClaimError, match=r"주장 0\.3"):
-        claim("0.3", ("좋은 값", 0.0, "<", 1.0), bad, expected=expected)
+    good = ("좋은 값", 0.0, "<", 1.0)
+    for conditions in [(good, bad), (bad, good)]:  # 조건 하나라도 거짓이면 성립하지 않습니다
+        with pytest.raises(ClaimError, match=r"주장 0\.3"):
+            claim("0.3", *conditions, expected=expected)
 
 
 def test_nan_never_satisfies_a_claim():
