@@ -232,6 +232,28 @@ def offline_html(nb, name: str, folder: Path) -> str:
 NOTE = re.compile(r"^## (\S+)\n(.*?)(?=^## |\Z)", re.M | re.S)
 
 
+def _split_long(cell) -> list:
+    """한 장에 넘치는 Markdown 셀을 소제목에서 여러 장으로 나눕니다. 짧은 토막은 앞 장에 둡니다."""
+    kind = cell.metadata.get("slideshow", {}).get("slide_type")
+    if cell.cell_type != "markdown" or kind not in ("slide", "subslide") or len(cell.source) < 700:
+        return [cell]
+    parts = [""]
+    for piece in re.split(r"^(?=#{2,4} )", cell.source, flags=re.M):
+        if len(parts[-1]) < 250:
+            parts[-1] += piece
+        else:
+            parts.append(piece)
+    if len(parts) > 1 and len(parts[-1]) < 100:
+        parts[-2:] = ["".join(parts[-2:])]
+    cells = [copy.deepcopy(cell) for _ in parts]
+    for number, (part, text) in enumerate(zip(cells, parts, strict=True)):
+        part.source = text.strip()
+        if number:
+            part.id = f"{cell.id}-{number + 1}"
+            part.metadata["slideshow"] = {"slide_type": "subslide"}
+    return cells
+
+
 def _note(cell, notes: dict[str, str]) -> list:
     if cell.id not in notes:
         return []
@@ -277,6 +299,7 @@ def offline_slides(nb, name: str, folder: Path) -> str:
     for cell in nb.cells:
         if "hide-input" in cell.metadata.get("tags", []):
             cell.metadata["transient"] = {"remove_source": True}
+    nb.cells = [part for cell in nb.cells for part in _split_long(cell)]
     file = Path(folder, "speaker_notes", f"{name}.md")
     if file.is_file():
         seen = [c for c in nb.cells if c.metadata.get("slideshow", {}).get("slide_type") != "skip"]

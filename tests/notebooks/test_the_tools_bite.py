@@ -734,6 +734,24 @@ def test_the_slides_check_bites(browser, tmp_path):
     assert "그림이 바뀌지 않습니다" in check(show="")[0][0]
 
 
+def test_long_text_is_split_at_its_headings(tmp_path):
+    """넘치는 글은 소제목에서 나뉘고, 제목만 남는 장은 생기지 않으며, 글은 하나도 빠지지 않습니다."""
+    nb = good()
+    text = (
+        "## 1. 길다\n\n### 1.1 바로\n\n" + "가나다 " * 90 + "\n\n### 1.2 다음\n\n" + "라마바 " * 90
+    )
+    nb.cells[0].source = text + "\n\n### 1.3 끝\n\n짧다"
+    nb.cells[0].metadata["slideshow"] = {"slide_type": "slide"}
+    for cell in nb.cells[1:]:
+        cell.metadata["slideshow"] = {"slide_type": "skip"}
+    html = offline_slides(nb, "sample", tmp_path)
+    slides = re.findall(r"<section[^>]*>\s*<(?!section)(.*?)</section>", html, re.S)
+    heads = [re.findall(r"<h\d[^>]*>([^<]*)", slide) for slide in slides]
+    assert [head for head in heads if head] == [["1. 길다", "1.1 바로"], ["1.2 다음", "1.3 끝"]]
+    nb.cells[0].source = "## 1. 짧다\n\n글\n\n### 1.1 다음\n\n글"
+    assert offline_slides(nb, "sample", tmp_path).count("<section") == 2
+
+
 def test_static_pages_drop_frozen_progress_bars(tmp_path):
     """0 %에 멈춘 진행 막대는 빠지고, 막대가 아닌 글과 대체 텍스트는 남습니다."""
     nb = good()
