@@ -251,7 +251,7 @@ class ReplayBuffer:
     fresh    n → 새 출발점 (n, …). 버퍼를 채우고, 빌릴 때마다 ``restart``의 비율을 새것으로 바꿉니다
     restart  0이고 매번 모두 빌리면 Tieleman(2008)의 지속 대조 발산(PCD), 0.05면 Du, Mordatch(2019)
 
-    논문의 코드는 걸은 표본을 5만 개짜리 버퍼에 *덧붙이고* 되풀이를 허락해 뽑습니다. 여기서는 서로 다른 자리를 빌려
+    공개 코드는 걸은 표본을 5만 개짜리 버퍼에 *덧붙이고*(차면 오래된 것부터 덮고) 되풀이를 허락해 뽑습니다. 여기서는 서로 다른 자리를 빌려
     제자리에 돌려놓습니다(JEM, Grathwohl et al., 2020, arXiv 1912.03263과 같음). 난수는 torch의 전역 난수입니다.
     """
 
@@ -289,12 +289,14 @@ class ContrastiveDivergence:
 
     start       x⁻의 출발점: "data"(CD-k), ReplayBuffer, 또는 n → (n, …)인 함수(늘 새 잡음에서)
     steps, step_size, 그 밖의 이름 있는 값    ``langevin``에 넘깁니다
-    alpha       에너지의 크기를 잡아 두는 벌점. 없으면 상수만큼 마음대로 떠다닙니다. 논문은 1
+    alpha       에너지의 크기를 잡아 두는 벌점. 없으면 상수만큼 마음대로 떠다닙니다. 공개 코드는 1.
+                온도 1의 연쇄와 함께 쓰면 밀도가 납작해집니다(data/results/energy_drift.json)
     data_noise  데이터에 더하는 정규 잡음의 표준편차(밀도가 무한히 뾰족해지지 않게 합니다)
     last        마지막 배치의 {"data": E(x⁺), "fake": E(x⁻)}의 평균과 표본 "samples"
 
     표본 x⁻는 상수로 봅니다. 논문의 식에는 연쇄를 지나는 KL 항도 있지만 공개된 명령이 그것을 끄므로 두지 않았습니다.
-    기울기 자르기는 ``fit``의 max_grad_norm(전체 노름)으로 합니다. 논문의 코드는 매개변수마다의 Adam 통계로 자릅니다.
+    기울기 자르기는 ``fit``의 max_grad_norm(전체 노름)으로 합니다. 공개 코드는 Adam의 제곱 평균으로
+    매개변수마다 3 표준편차에서 자릅니다.
     """
 
     def __init__(self, start, *, steps: int, step_size: float, alpha=0.0, data_noise=0.0, **walk):
