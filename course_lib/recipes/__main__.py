@@ -11,6 +11,7 @@ import torch
 from course_lib.recipes import (
     autoregressive,
     classifiers,
+    comparison,
     conditional_gan,
     distillation,
     flows,
@@ -45,6 +46,7 @@ CHAPTERS = (
     distillation,
     parallel_wavenet,
     wavenet,
+    comparison,
 )
 RESULT_FILES: dict[str, tuple[Callable[[Sequence[int]], dict], Sequence[int]]] = {}
 CHECKPOINTS: dict[str, Callable[[str], dict]] = {}
