@@ -63,7 +63,13 @@ COLUMNS = (
     Column("frechet", "프레셰", "low", 1, "분류기 특징의 프레셰 거리"),
     Column("sharp", "선명함", "", 2, "데이터의 몇 배인가. 1이 가장 좋습니다"),
     Column("coverage", "덮은 비율", "high", 2, "시험 그림 가운데 이웃에 표본이 있는 것"),
-    Column("modes", "봉우리(25)", "high", 0, "25 격자에서 덮은 봉우리"),
+    Column(
+        "modes",
+        "봉우리(25)",
+        "high",
+        0,
+        "25 격자에서 덮은 봉우리. GAN과 MADE MoG가 DCGAN과 PixelCNN을 대신했습니다",
+    ),
     Column("steps", "배운 단계", "", 0, "같은 CPU초 동안 마친 단계"),
 )
 TWIN = {"DCGAN": "GAN", "PixelCNN": "MADE MoG"}  # 25 격자에서 그 갈래를 대신한 모델
@@ -91,7 +97,7 @@ def table_rows(values: Mapping) -> list[dict]:
 
 
 def _sharp_enough(row: Mapping, data: Mapping) -> bool:
-    return abs(math.log(max(row["sharp"], 1e-9))) < math.log(1.25)
+    return abs(math.log(max(row["sharp"], 1e-9))) < math.log(4 / 3)
 
 
 NEEDS: dict[str, Callable[[Mapping, Mapping], bool]] = {
@@ -109,7 +115,7 @@ NEED_NOTES = {
     "표본 하나를 1 ms 안에": "하나씩 뽑을 때의 CPU 시간",
     "밀도를 한 번에": "남이 준 점의 밀도나 하한에 드는 걸음이 10보다 적습니다",
     "데이터보다 작은 잠재 변수": "연속 잠재 변수의 차원이 64보다 작습니다",
-    "데이터만큼 선명한 표본": "선명함이 데이터의 0.8배에서 1.25배 사이입니다",
+    "데이터만큼 선명한 표본": "선명함이 데이터의 3/4배에서 4/3배 사이입니다",
     "고른 표본": "덮은 비율이 학습용 그림의 절반보다 큽니다",
 }
 
@@ -122,25 +128,46 @@ def one_picture(values: Mapping) -> Figure:
     digits = values["final"]["digits"]
     figure, axes = new_figure(width=7.6, height=5.0)
     axis = axes[0, 0]
-    floor = middle(digits["데이터"], "frechet")
+    floor, spots = middle(digits["데이터"], "frechet"), {}
     for name, row in digits.items():
         if name == "데이터":
             continue
         x, y, color = middle(row, "ms_1"), middle(row, "frechet"), KIND_COLORS[kind_of(row)]
         spread = [[y - min(row["frechet"])], [max(row["frechet"]) - y]]
         axis.errorbar(x, y, yerr=spread, color=color, marker="o", ms=7, capsize=3, lw=1.2)
-        axis.annotate(name, (x, y), (7, 5), textcoords="offset points", fontsize=11, color=INK)
+        spots[name] = (x, y)
     axis.axhline(floor, color=MUTED, linestyle=(0, (4, 3)), linewidth=1.2)
     axis.annotate("학습용 그림을 표본인 셈 쳤을 때", (1, floor), (0, 4), ha="right", fontsize=10,
                   xycoords=("axes fraction", "data"), textcoords="offset points", color=MUTED)  # fmt: skip
     for kind, color in KIND_COLORS.items():
         axis.plot([], [], "o", color=color, label=f"우도 {kind}")
     axis.set(xscale="log", yscale="log")
-    axis.margins(x=0.14, y=0.1)
+    axis.margins(x=0.16, y=0.1)
+    _label_apart(axis, spots)
     axis.set_xlabel("표본 하나를 뽑는 CPU 시간(ms, 로그)")
     axis.set_ylabel("프레셰 거리(분류기 특징, 로그)")
     figure.legend(loc="outside upper left", ncols=3, handlelength=1.0)
     return figure
+
+
+def _label_apart(axis, spots: Mapping[str, tuple[float, float]]) -> None:
+    """점마다 이름을 적되, 이미 적은 이름이나 점과 겹치지 않는 첫 자리를 고릅니다(자리의 단위는 포인트)."""
+    places = {
+        name: axis.transData.transform(xy) * 72 / axis.figure.dpi for name, xy in spots.items()
+    }
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in places.values()]
+    for name, (x, y) in sorted(places.items(), key=lambda item: item[1][1]):
+        width = 6.6 * len(name)
+        for dx, dy in ((8, 4), (8, -13), (-8 - width, 4), (-8 - width, -13), (8, 18), (8, -27)):
+            box = (x + dx, y + dy, x + dx + width, y + dy + 11)
+            if not any(
+                box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken
+            ):
+                break
+        taken.append(box)
+        axis.annotate(
+            name, spots[name], (dx, dy), textcoords="offset points", fontsize=11, color=INK
+        )
 
 
 # ---------------------------------------------------------------------------- 강의 자료의 말과 판정
@@ -179,6 +206,10 @@ def show_cells(cells: Sequence[Cell]) -> None:
 
     text = cells_table(cells)
     display({"text/markdown": text, "text/plain": f"판정표 {len(cells)}칸"}, raw=True)
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
 
 
 def _times(a: float, b: float) -> str:
@@ -230,7 +261,7 @@ def pixel_and_vae_cells(values: Mapping, total: float) -> list[Cell]:
              + ", ".join(f"{n} {v / real:.2f}" for n, v in gans.items()),
              all(soft < v for v in gans.values()),
              "디코더의 평균이 흐립니다. 모델이 말하는 대로 잡음까지 뽑으면 "
-             f"{middle(vae, 'noisy_sharpness') / real:.2f}배로 거칩니다"),
+             f"{middle(vae, 'noisy_sharpness') / real:.2f}배여서 흐리지 않습니다"),
     ]  # fmt: skip
 
 
@@ -246,6 +277,8 @@ def gan_and_vae_cells(values: Mapping, live: Mapping[str, float]) -> list[Cell]:
     order = rank_correlation([middle(d[n], "parzen") for n in exact],
                              [-middle(d[n], "bits") for n in exact])  # fmt: skip
     best = min(gans, key=lambda n: middle(d[n], "frechet"))
+    closer = [n for n in d if n not in (*gans, "데이터")
+              and middle(d[n], "frechet") < middle(d[best], "frechet")]  # fmt: skip
     coverage = {n: middle(d[n], "coverage") for n in (*gans, "VAE")}
     z, flow = latent_of(values, best), 64
     modes = {n: middle(grid[n], "modes") for n in ("GAN", "VAE")}
@@ -264,18 +297,17 @@ def gan_and_vae_cells(values: Mapping, live: Mapping[str, float]) -> list[Cell]:
              f"{best}의 생성자는 {z}차원에서 64차원으로, 가역도 밀도도 필요 없음(플로우는 {flow}차원에서만)",
              z is not None and z < flow),
         Cell("N cGAN", "GAN: 최고 수준의 로그우도 추정값",
-             f"우도가 없음. 파젠 추정의 순위와 정확한 우도의 순위의 상관 {order:.2f}({len(exact)}개 모델)",
+             f"우도가 없음. 파젠 추정의 순위와 정확한 우도의 순위의 상관 {_signed(order)}({len(exact)}개 모델)",
              all(kind_of(d[n]) != "없음" for n in gans),
              "그 값은 우도가 아니라 표본에 씌운 파젠 추정입니다. 정확한 우도의 순위와 "
              + ("맞지 않습니다" if order < 0.9 else "이번에는 맞았지만 보장은 없습니다(07.6)")),
         Cell("N cGAN", "GAN: 진짜 같은 표본",
-             f"프레셰 거리: {best} {middle(d[best], 'frechet'):.1f}, VAE {middle(d['VAE'], 'frechet'):.1f}, "
-             f"GMM {middle(d['GMM'], 'frechet'):.1f}",
-             middle(d[best], "frechet") < min(middle(d[n], "frechet") for n in d
-                                               if n not in (*GANS, "데이터", "GMM")),
-             "" if middle(d[best], "frechet") < middle(d["GMM"], "frechet") else
-             "같은 시간을 배운 신경망 가운데에서 그렇습니다. 신경망이 없는 GMM은 이 거리로는 더 가깝지만 그림은 흐립니다"
-             "(프레셰 거리는 특징의 평균과 공분산만 봅니다)"),
+             f"프레셰 거리: {best} {middle(d[best], 'frechet'):.1f}, VAE {middle(d['VAE'], 'frechet'):.1f}. {best}의 선명함 "
+             f"{middle(d[best], 'sharpness') / middle(d['데이터'], 'sharpness'):.2f}(데이터 = 1)",
+             middle(d[best], "frechet") < middle(d["VAE"], "frechet")
+             and abs(math.log(middle(d[best], "sharpness") / middle(d["데이터"], "sharpness"))) < math.log(4 / 3),
+             "" if not closer else f"{' · '.join(closer)}의 프레셰 거리는 더 작습니다. "
+             "8×8의 그림에서는 우도로 배운 모델도 데이터를 닮습니다(이 거리는 특징의 평균과 공분산만 봅니다)"),
         Cell("L 4.8", "GAN: 분포를 모델링하지 않고 표본만 만든다",
              f"밀도나 하한을 주는 함수 {live['density']:.0f}개", live["density"] == 0),
         Cell("N 개론", "GAN과 VAE 비교(링크만 있음): GAN은 선명하고 VAE는 고르다",

@@ -72,11 +72,11 @@ def summary(rows: Sequence[Mapping], kept: Sequence[Mapping], needs: Collection)
 class TableStage:
     """표를 그림으로. 같은 자리의 줄 높이를 지키려고 거른 뒤에도 그림의 크기는 그대로입니다."""
 
-    WIDTH, LINE = 10.4, 0.33
+    WIDTH, LINE = 11.6, 0.33
 
     def __init__(self, rows: Sequence[Mapping]):
         self.rows, self._lock = list(rows), threading.RLock()
-        wide = [1.5, *[1.0] * len(COLUMNS)]
+        wide = [1.15, *[0.42 + 0.115 * len(column.title) for column in COLUMNS]]
         edges = [sum(wide[: i + 1]) / sum(wide) for i in range(len(wide))]
         self._right = [0.01 + 0.975 * edge for edge in edges]
 
@@ -100,7 +100,7 @@ class TableStage:
                 for i, column in enumerate(ALL):
                     value = row[column.key]
                     top = value is not None and value == best_of(self.rows, column)
-                    color = KIND_COLORS[value] if column.key == "kind" else BEST if top else INK
+                    color = BEST if top else INK
                     weight = "bold" if top or i == 0 else "normal"
                     write(line, i, said(column, value), color=color, weight=weight)
             write(len(self.rows) + 1, 0, summary(self.rows, kept, needs), color=MUTED)
