@@ -80,6 +80,23 @@ def test_pixels_are_integers_over_sixteen_for_every_family(monkeypatch):
         assert 0 <= float(x.min()) and float(x.max()) <= 1
 
 
+def test_every_family_maps_its_own_range_to_the_grey_levels():
+    class Constant(torch.nn.Module):
+        def __init__(self, value):
+            super().__init__()
+            self.value = value
+
+        def sample(self, n):
+            return torch.full((n, 64), self.value)
+
+    for name, value, level in (
+        ("DCGAN", 0.5, 12), ("DCGAN", -1.0, 0), ("DCGAN", 1.0, 16), ("PixelCNN", 9.0, 9),
+        ("RealNVP", 12.3 / 17, 12), ("GMM", -0.4, 0), ("GMM", 1.2, 16),
+    ):  # fmt: skip
+        made = recipe.pixels(name, Constant(value), 2)
+        assert (16 * made).unique().tolist() == [level], (name, value)
+
+
 def test_bits_of_a_uniform_pixel_model_are_log2_17(monkeypatch):
     """로짓이 모두 같으면 정확히 log₂ 17비트, 연속 모델의 단위도 같습니다."""
     monkeypatch.setattr(recipe, "SETTINGS", {"digits": TINY, "grid25": TINY_GRID})
@@ -163,5 +180,5 @@ def test_the_committed_files_come_from_these_settings():
 def test_the_cards_of_the_committed_files_say_how_they_were_made():
     for name in ("model_comparison", "generated_data"):
         card = recipes.load_result(name)["card"]
-        assert card["command"].endswith(name) and card["hardware"]["threads"] == 1
+        assert f"course_lib.recipes {name}" in card["command"] and card["hardware"]["threads"] == 1
         assert results.load_result(name)["card"] == card
