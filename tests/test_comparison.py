@@ -133,3 +133,39 @@ def test_the_one_picture_has_a_point_for_every_model(values):
     texts = {t.get_text() for t in axis.texts}
     assert set(values["final"]["digits"]) - {"데이터"} <= texts
     assert axis.get_xscale() == axis.get_yscale() == "log"
+
+
+def test_the_committed_results_say_what_notebook_a2_says(values):
+    """노트북의 글이 그림을 읽어 주는 문장들. 결과를 다시 만들어 어긋나면 글도 고쳐야 합니다."""
+    rows = {row["name"]: row for row in comparison.table_rows(values)}
+    by = {c: sorted(rows, key=lambda n, c=c: rows[n][c]) for c in ("ms_1", "frechet")}
+    assert set(by["ms_1"][-3:]) == {"PixelCNN", "Row LSTM", "MAF"}
+    assert by["frechet"][-1] == "IAF" and by["frechet"][0] == "GMM"
+    assert set(by["frechet"][:3]) == {"GMM", "NICE", "SNGAN"}
+    known = sorted((n for n in rows if rows[n]["bits"]), key=lambda n: rows[n]["bits"])
+    assert set(known[:2]) == {"PixelCNN", "Row LSTM"} and known[-2:] == ["GMM", "IAF"]
+    rest = known[:-1]
+    agree = comparison.rank_correlation(
+        [rows[n]["bits"] for n in rest], [rows[n]["frechet"] for n in rest]
+    )
+    assert agree < 0.3
+    assert not any(set(row["needs"]) == set(comparison.NEEDS) for row in rows.values())
+    for row in rows.values():  # 정확한 우도와 작은 잠재 변수는 싸웁니다
+        assert not {"정확한 우도", "데이터보다 작은 잠재 변수"} <= set(row["needs"])
+    grid = values["final"]["grid25"]
+    full = {n for n in grid if comparison.middle(grid[n], "modes") == 25}
+    assert full == {"MADE MoG", "GMM"}
+
+
+def test_the_committed_classifiers_say_what_notebook_a2_says():
+    values = recipes.load_result("generated_data")["values"]
+    gains, alone = comparison.gains(values), comparison.gains(values, "alone")
+    fifty = gains["50"]
+    assert max(fifty, key=lambda s: fifty[s].mean) == "밀어서 늘린 진짜"
+    assert fifty["클래스마다 정규분포"].verdict == fifty["밀어서 늘린 진짜"].verdict == "올랐음"
+    made = [row[s] for row in gains.values() for s in alone["50"]]
+    assert len(made) == 12 and sum(g.verdict == "올랐음" for g in made) <= 2
+    assert all(row["조건부 PixelCNN"].mean < -0.02 for row in gains.values())
+    assert all(g.mean < 0 for row in alone.values() for g in row.values())
+    for source in alone["50"]:
+        assert alone["500"][source].mean < alone["50"][source].mean
