@@ -105,6 +105,7 @@ COMPARED = [
     ("pPCA", "AE", "VAE"),
     ("NADE", "MADE", "PixelRNN", "PixelCNN"),
     ("Row LSTM", "Diagonal BiLSTM", "PixelCNN"),
+    ("Row LSTM", "MAF", "RealNVP", "IAF"),
     ("PixelCNN", "PixelCNN++", "Gated PixelCNN", "NICE", "RealNVP"),
     ("데이터", "VAE", "GAN", "DCGAN"),
     ("GAN", "WGAN", "WGAN-GP", "SNGAN"),

@@ -12,6 +12,7 @@ from course_lib import distributed
 from course_lib.recipes import (
     autoregressive,
     classifiers,
+    comparison,
     conditional_gan,
     distillation,
     energy,
@@ -50,6 +51,7 @@ CHAPTERS = (
     parallel_wavenet,
     wavenet,
     energy,
+    comparison,
 )
 RESULT_FILES: dict[str, tuple[Callable[[Sequence[int]], dict], Sequence[int]]] = {}
 CHECKPOINTS: dict[str, Callable[[str], dict]] = {}
