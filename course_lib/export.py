@@ -232,8 +232,18 @@ def offline_html(nb, name: str, folder: Path) -> str:
 NOTE = re.compile(r"^## (\S+)\n(.*?)(?=^## |\Z)", re.M | re.S)
 
 
+def _halves(text: str, most: int = 1100) -> list[str]:
+    """`most` 글자를 넘는 유도는 번호가 붙은 단계(`**(3)`)에서 가운데쯤을 자릅니다."""
+    cuts = [found.start() for found in re.finditer(r"^\*\*\(\w+\)", text, re.M)]
+    cuts = [cut for cut in cuts if 250 <= cut <= len(text) - 250]
+    if len(text) <= most or not cuts:
+        return [text]
+    cut = min(cuts, key=lambda cut: abs(cut - len(text) / 2))
+    return [text[:cut], *_halves(text[cut:], most)]
+
+
 def _split_long(cell) -> list:
-    """한 장에 넘치는 Markdown 셀을 소제목에서 여러 장으로 나눕니다. 짧은 토막은 앞 장에 둡니다."""
+    """한 장에 넘치는 Markdown 셀을 소제목과 유도의 단계에서 여러 장으로 나눕니다. 짧은 토막은 앞 장에 둡니다."""
     kind = cell.metadata.get("slideshow", {}).get("slide_type")
     if cell.cell_type != "markdown" or kind not in ("slide", "subslide") or len(cell.source) < 700:
         return [cell]
@@ -245,6 +255,7 @@ def _split_long(cell) -> list:
             parts.append(piece)
     if len(parts) > 1 and len(parts[-1]) < 100:
         parts[-2:] = ["".join(parts[-2:])]
+    parts = [half for part in parts for half in _halves(part)]
     cells = [copy.deepcopy(cell) for _ in parts]
     for number, (part, text) in enumerate(zip(cells, parts, strict=True)):
         part.source = text.strip()

@@ -748,6 +748,12 @@ def test_long_text_is_split_at_its_headings(tmp_path):
     slides = re.findall(r"<section[^>]*>\s*<(?!section)(.*?)</section>", html, re.S)
     heads = [re.findall(r"<h\d[^>]*>([^<]*)", slide) for slide in slides]
     assert [head for head in heads if head] == [["1. 길다", "1.1 바로"], ["1.2 다음", "1.3 끝"]]
+    steps = [f"**({k})** " + "식과 글 " * 80 for k in range(1, 5)]
+    nb.cells[0].source = "\n\n".join(["## 2. 유도", *steps])
+    html = offline_slides(nb, "sample", tmp_path)
+    slides = re.findall(r"<section[^>]*>\s*<(?!section)(.*?)</section>", html, re.S)
+    seen = [re.findall(r"<strong>\((\d)\)", slide) for slide in slides]
+    assert [found for found in seen if found] == [["1", "2"], ["3", "4"]]
     nb.cells[0].source = "## 1. 짧다\n\n글\n\n### 1.1 다음\n\n글"
     assert offline_slides(nb, "sample", tmp_path).count("<section") == 2
 
