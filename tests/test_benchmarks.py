@@ -73,7 +73,7 @@ def test_two_kernels_in_the_classroom(tmp_path):
     assert values["failures"] == [] and values["within_limits"]
     assert values["slider_ms"]["n"] == 2 and values["slider_ms"]["median"] > 0
     assert values["rss_mib"]["median"] >= values["pss_mib"]["median"] > 10
-    assert values["run_s"]["max"] > 0
+    assert 0 <= values["run_s"]["median"] <= values["run_s"]["max"] < 120  # 0.1초로 반올림합니다
 
 
 @linux

@@ -28,7 +28,8 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("서버")
     names = ["JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"]
     environment = os.environ | {name: str(folder / name) for name in names}
-    for name in ("OMP_NUM_THREADS", "COURSE_THREADS", "JUPYTER_TOKEN"):
+    inherited = ("OMP_NUM_THREADS", "COURSE_THREADS", "JUPYTER_TOKEN", "PYTHONWARNDEFAULTENCODING")
+    for name in inherited:  # 마지막 것은 전체 검사가 켜는 경고라 커널의 출력에 섞입니다
         environment.pop(name, None)
     environment |= {"COURSE_IDLE_MINUTES": "0.25", "COURSE_MEMORY_GB": "2"}
     command = [sys.executable, "-m", "jupyter_server", "--port=0", f"--ServerApp.root_dir={folder}"]
