@@ -43,7 +43,8 @@
         if (document.activeElement !== e) { say(`${describe(e)}에 초점이 가지 않습니다.`); continue; }
         if (e.matches(":focus-visible") && getComputedStyle(e).outlineStyle === "none")
           say(`${describe(e)}의 초점이 보이지 않습니다.`);
-        if (e.matches(native)) continue;  // 키보드는 브라우저가 맡습니다
+        const rolls = e.matches('[role="region"]') && getComputedStyle(e).overflowX === "auto";
+        if (e.matches(native) || rolls) continue;  // 키보드는 브라우저가 맡습니다
         let moved = false;
         for (const key of ["ArrowRight", "ArrowUp", "ArrowLeft", "ArrowDown", "Enter", " "]) {
           const before = picture(root);
