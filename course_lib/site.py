@@ -59,7 +59,8 @@ def figure(png: str, metadata: dict, folder: Path) -> str:
 def page(nb, folder: Path):
     """사이트에 실을 사본: 그림은 `folder`의 파일로, 풀이는 접고, 살아 있는 위젯의 번호는 뺍니다."""
     nb = presentable(nb)
-    nb.metadata.setdefault("language_info", {})["pygments_lexer"] = "ipython3"  # %와 !로 시작하는 줄
+    # %와 !로 시작하는 줄도 색칠할 수 있는 것
+    nb.metadata.setdefault("language_info", {})["pygments_lexer"] = "ipython3"
     for cell in nb.cells:
         tags = set(cell.metadata.pop("tags", []))
         cell.metadata = nbformat.from_dict({})

@@ -204,7 +204,8 @@ def energy_landscape(
 
     load()
     row = widgets.HBox(
-        [menu, *([start] if starts else []), step, heat], layout=widgets.Layout(flex_flow="row wrap", grid_gap="4px 14px")
+        [menu, *([start] if starts else []), step, heat],
+        layout=widgets.Layout(flex_flow="row wrap", grid_gap="4px 14px"),
     )
     live, _, _, redraw = slider_view(
         stage.draw, steps=FRAMES, start=FRAMES // 2, label="시간", interval=100, extra=[row]
