@@ -1,10 +1,13 @@
 """14장의 결과 파일: 노트북의 문장이 파일과 맞고, 조리법이 작은 설정에서 돕니다."""
 
+import json
+
 import pytest
 import torch
 
 from course_lib.recipes import flows as recipes
 from course_lib.recipes import load_result
+from course_lib.recipes.results import DATA
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,15 @@ def test_half_of_the_gap_on_digits_was_the_order_of_the_pixels(final):
     assert abs(best["median"] - rows["RealNVP"]["median"]) < 0.01
     assert best["parameters"] == pytest.approx(2.5 * rows["MAF"]["parameters"], rel=0.02)
     assert rows["MAF(체커보드 순서)"]["parameters"] == rows["MAF"]["parameters"]
+
+
+def test_the_mnist_card_says_what_the_notebook_says():
+    root = DATA.parent
+    metric = json.loads((DATA / "checkpoints" / "maf.json").read_text("utf-8"))["metric"]
+    error = 2 * metric["log_p_in_logit_space_error"]
+    said = f"−{-metric['log_p_in_logit_space']:.1f} ± {error:.1f}(차원당 {metric['bits_per_dim']:.2f}비트)"
+    assert said in (root / "notebooks" / "14_maf_iaf.ipynb").read_text("utf-8")
+    assert abs(metric["bits_per_dim"] - metric["validation_bits_per_dim"]) < 0.05
 
 
 def test_twenty_seeds_and_the_bounds(final):
