@@ -27,7 +27,7 @@ FIRST = ROOT / "notebooks" / "00_welcome.ipynb"
 BLOCK = re.compile(r"(?<=<!-- doors -->\n).*?(?=<!-- /doors -->)", re.DOTALL)
 CELL_ID = "colab-door"
 CELL = """\
-# Google Colab에서 열었을 때만 강의를 받아 옵니다. 다른 곳에서는 실행하지 않아도 됩니다
+# Google Colab에서 열었을 때만 강의를 받아 옵니다. 다른 곳에서는 아무 일도 하지 않습니다
 import sys
 
 if "google.colab" in sys.modules:
@@ -65,8 +65,11 @@ def with_door(nb, where: str):
     cell = nbformat.v4.new_code_cell(CELL.format(address=where).strip())
     cell["id"] = CELL_ID
     cell.metadata = nbformat.from_dict(
-        {"tags": ["nbval-skip", "hide-input"], "slideshow": {"slide_type": "skip"}}
+        {"tags": ["hide-input"], "slideshow": {"slide_type": "skip"}}
     )
+    for old in nb.cells:
+        if old.get("id") == CELL_ID and old.source == cell.source:
+            cell.execution_count = old.execution_count  # 실행한 것은 그대로 둡니다
     nb.cells = [each for each in nb.cells if each.get("id") != CELL_ID]
     nb.cells.insert(1, cell)
     return nb

@@ -173,7 +173,9 @@ def test_the_colab_cell_does_nothing_elsewhere(doors):
     twice = doors.with_door(doors.with_door(nb, ""), where)
     cells = [cell for cell in twice.cells if "google.colab" in cell.source]
     assert len(cells) == 1 and cells[0] is twice.cells[1]
-    assert cells[0].metadata["tags"] == ["nbval-skip", "hide-input"]
+    assert cells[0].metadata["tags"] == ["hide-input"]  # 여기서도 실행하며, 아무 일도 하지 않습니다
+    door = next(cell for cell in nb.cells if "google.colab" in cell.source)
+    assert door.execution_count == 1 and door.outputs == []
     assert f'address = "{where}"' in cells[0].source
     plain = re.sub(r"^\s*[%!].*$", "    pass", cells[0].source, flags=re.MULTILINE)
     before = list(sys.path)
