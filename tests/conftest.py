@@ -66,3 +66,27 @@ def folders(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(results, "UNFINISHED", tmp_path / "cache")
     return tmp_path
+
+
+@pytest.fixture
+def small_speech(monkeypatch):
+    """FSDD 대신 합성 모음을 읽고, 체크포인트의 WaveNet은 두 층짜리로 만듭니다."""
+    from course_lib.autoregressive import wavenet
+    from course_lib.datasets import speech
+    from course_lib.datasets.vowels import make_vowels
+
+    x = (32767 * make_vowels(20, 600, generator=torch.Generator().manual_seed(0)).x).short()
+
+    def load(split):
+        sounds = list(x) if split == "train" else [x[i % 20] for i in range(300)]
+        labels = torch.arange(len(sounds)) * 10 // len(sounds)
+        return speech.SpokenDigits(sounds, labels, ["가"] * len(sounds))
+
+    small = dict(output="gaussian", stacks=1, layers=2, channels=2)
+    monkeypatch.setattr(speech, "load_fsdd", load)
+    monkeypatch.setattr(
+        wavenet, "speech_wavenet", lambda: wavenet.WaveNet(8192, local=40, hop=64, **small)
+    )
+    monkeypatch.setattr(
+        wavenet, "vowel_wavenet", lambda: wavenet.WaveNet(512, local=3, hop=1, classes=5, **small)
+    )

@@ -5,8 +5,6 @@ import torch
 
 from course_lib import checkpoints
 from course_lib.autoregressive import wavenet as models
-from course_lib.datasets import speech as fsdd
-from course_lib.datasets.vowels import make_vowels
 from course_lib.parallel_wavenet.speed import generation_seconds
 from course_lib.recipes import __main__ as command
 from course_lib.recipes import parallel_wavenet as recipe
@@ -17,26 +15,12 @@ STUDENT = {"layers": [1, 1], "channels": 3, "cycle": 2}
 
 
 @pytest.fixture
-def pretend(tmp_path, monkeypatch):
-    """작은 교사, FSDD 대신 합성 모음, 저장할 곳은 임시 폴더."""
-    x = (32767 * make_vowels(20, 600, generator=torch.Generator().manual_seed(0)).x).short()
-
-    def load(split):
-        sounds = list(x) if split == "train" else [x[i % 20] for i in range(300)]
-        labels = torch.arange(len(sounds)) * 10 // len(sounds)
-        return fsdd.SpokenDigits(sounds, labels, ["가"] * len(sounds))
-
+def pretend(small_speech, tmp_path, monkeypatch):
+    """작은 교사와 합성 모음, 저장할 곳은 임시 폴더."""
     card = {"accuracy": 0.9, "lsd_db": 9.0, "lsd_other_db": 15.0, "periodicity": 0.7}
     card |= {"real_periodicity": 0.8, "threshold": 0.8}
-    monkeypatch.setattr(fsdd, "load_fsdd", load)
     monkeypatch.setattr(recipe, "UNFINISHED", tmp_path / "cache")
     monkeypatch.setattr(results, "UNFINISHED", tmp_path / "cache")
-    monkeypatch.setattr(
-        models, "speech_wavenet", lambda: models.WaveNet(8192, local=40, hop=64, **SMALL)
-    )
-    monkeypatch.setattr(
-        models, "vowel_wavenet", lambda: models.WaveNet(512, local=3, hop=1, classes=5, **SMALL)
-    )
     monkeypatch.setattr(
         checkpoints, "load_checkpoint", lambda *a, **k: {"metric": card, "sha256": "0"}
     )

@@ -8,31 +8,14 @@ import torch
 from course_lib import checkpoints
 from course_lib.audio import LogMel
 from course_lib.autoregressive import wavenet as models
-from course_lib.datasets import speech as fsdd
-from course_lib.datasets.vowels import make_vowels
 from course_lib.recipes import __main__ as command
 from course_lib.recipes import results, wavenet
 
 
 @pytest.fixture
-def pretend(tmp_path, monkeypatch):
-    """FSDD 대신 합성 모음, 작은 모델, 저장할 곳은 임시 폴더."""
-    x = (32767 * make_vowels(20, 600, generator=torch.Generator().manual_seed(0)).x).short()
-
-    def load(split):
-        sounds = list(x) if split == "train" else [x[i % 20] for i in range(300)]
-        labels = torch.arange(len(sounds)) * 10 // len(sounds)
-        return fsdd.SpokenDigits(sounds, labels, ["가"] * len(sounds))
-
-    monkeypatch.setattr(fsdd, "load_fsdd", load)
+def pretend(small_speech, tmp_path, monkeypatch):
+    """작은 모델과 합성 모음, 저장할 곳은 임시 폴더."""
     monkeypatch.setattr(wavenet, "UNFINISHED", tmp_path / "cache")
-    small = dict(output="gaussian", stacks=1, layers=2, channels=2)
-    monkeypatch.setattr(
-        models, "speech_wavenet", lambda: models.WaveNet(8192, local=40, hop=64, **small)
-    )
-    monkeypatch.setattr(
-        models, "vowel_wavenet", lambda: models.WaveNet(512, local=3, hop=1, classes=5, **small)
-    )
     saved = {}
 
     def save(model, name, card, *, measure, half):
