@@ -49,7 +49,7 @@ def folders(tmp_path, monkeypatch):
 
 
 def test_the_infogan_recipe_tries_seeds_and_writes_what_it_saw(folders, monkeypatch):
-    small = {"seeds": [0, 1], "steps": 2, "more": 2, "batch": 8, "hidden": 8, "samples": 1000}
+    small = {"seeds": [0, 1], "steps": 2, "more": (2, 1), "batch": 8, "hidden": 8, "samples": 1000}
     monkeypatch.setattr(recipes, "INFOGAN", recipes.INFOGAN | small)
     assert command.main(["infogan"]) == 0
     card = json.loads((folders / "infogan.json").read_text(encoding="utf-8"))
