@@ -56,7 +56,7 @@ def test_the_other_vowel_keeps_pitch_and_phase_and_always_differs():
 def test_speech_student_in_miniature(pretend, monkeypatch):
     assert command.CHECKPOINTS["parallel_wavenet"] is recipe.parallel_wavenet
     monkeypatch.setattr(wavenet, "SPEECH", wavenet.SPEECH | {"crop": 1024, "batch": 2})
-    tiny = {"student": STUDENT | {"scale": 0.05}, "batch": 2, "steps": 2, "warmup": 1}
+    tiny = {"student": STUDENT | {"scale": 0.05}, "batch": 2, "start_steps": 2, "steps": 2, "warmup": 1}
     monkeypatch.setattr(recipe, "SPEECH", recipe.SPEECH | tiny)
     spoken = wavenet.spoken
 
