@@ -35,7 +35,7 @@ SPEECH = {
     "gain": {"local": 6.0, "last": 5.0},
     "batch": 4,
     "start_steps": 1500,
-    "steps": 2500,
+    "steps": 1000,
     "lr": (5e-3, 3e-3),
     "warmup": 50,
     "clip_norm": 1.0,
