@@ -129,8 +129,9 @@ def test_every_card_holds_the_same_two_distances_between_real_pictures():
     pairs = {(m["frechet_real_halves"], m["frechet_real_writers"]) for m in metrics}
     assert len(pairs) == 1
     halves, writers = pairs.pop()
-    assert 1 < halves < 5 and writers > 10 * halves
-    assert all(m["frechet"] > halves for m in metrics)  # 진짜보다 진짜에 가까운 모델은 없습니다
+    assert halves == pytest.approx(3, abs=0.1) and writers == pytest.approx(47, abs=0.5)
+    # 섞어서 나눈 기준으로는 진짜보다 진짜에 가까운 모델이 없고, 앞뒤로 나눈 것으로는 있습니다
+    assert halves < min(m["frechet"] for m in metrics) < writers
 
 
 @pytest.mark.data
