@@ -1,5 +1,7 @@
 """18장의 조리법: 작은 설정으로 끝까지 돌고, 재는 자가 약속한 것을 잽니다."""
 
+import json
+
 import pytest
 import torch
 
@@ -56,7 +58,13 @@ def test_the_other_vowel_keeps_pitch_and_phase_and_always_differs():
 def test_speech_student_in_miniature(pretend, monkeypatch):
     assert command.CHECKPOINTS["parallel_wavenet"] is recipe.parallel_wavenet
     monkeypatch.setattr(wavenet, "SPEECH", wavenet.SPEECH | {"crop": 1024, "batch": 2})
-    tiny = {"student": STUDENT | {"scale": 0.05}, "batch": 2, "steps": 2, "warmup": 1}
+    tiny = {
+        "student": STUDENT | {"scale": 0.05},
+        "batch": 2,
+        "start_steps": 2,
+        "steps": 2,
+        "warmup": 1,
+    }
     monkeypatch.setattr(recipe, "SPEECH", recipe.SPEECH | tiny)
     spoken = wavenet.spoken
 
@@ -68,6 +76,8 @@ def test_speech_student_in_miniature(pretend, monkeypatch):
     metric = card["metric"]
     assert "CC BY-SA 4.0" in card["licence"] and metric["passes"] == 2
     assert {"accuracy", "lsd_db", "mcd_db", "kl", "teacher_accuracy", "loudness"} <= set(metric)
+    started = {"start_accuracy", "start_lsd_db", "start_periodicity", "start_kl"}
+    assert started <= set(metric) and "start_passes" not in metric
     rates = [metric[f"samples_per_second_{name}"] for name in ("naive", "cached", "student")]
     assert 0 < rates[0] and rates[2] > rates[0]
 
@@ -117,3 +127,29 @@ def test_committed_ablation_says_what_notebook_18_says():
         assert mean("KL + 대조", key) > mean("KL", key)
     assert mean("KL + 대조", "vowel_accuracy") < mean("KL", "vowel_accuracy")
     assert mean("KL + 대조", "kl") > 3 * mean("KL", "kl")
+
+
+def test_the_committed_pair_says_what_notebook_18_says():
+    path = results.DATA / "checkpoints"
+    ours, theirs = (
+        json.loads((path / f"{name}.json").read_text("utf-8"))["metric"]
+        for name in ("parallel_wavenet", "wavenet")
+    )
+    assert recipe.SPEECH["start_steps"] == 1500 and recipe.SPEECH["steps"] == 1000
+    values = results.load_result("parallel_wavenet_samples")["values"]
+    assert values["digit"] == values["read"] == list(range(10))  # 열 개가 모두 제 숫자로 읽힙니다
+    # "목표(0.75)를 넘고, 교사보다도 잘 읽히고, 교사보다 녹음에 가깝습니다"
+    assert ours["accuracy"] > max(0.75, theirs["accuracy"]) + 0.03
+    assert ours["lsd_db"] < theirs["lsd_db"] < theirs["lsd_other_db"]
+    # "되풀이는 교사보다 낫지만 진짜에는 못 미칩니다"
+    assert theirs["periodicity"] + 0.1 < ours["periodicity"] < theirs["real_periodicity"] - 0.2
+    # 스펙트럼 손실만 배웠을 때: 정확도와 거리는 이미 그만하고, KL은 두 배 넘게 크고, 되풀이가 덜합니다
+    assert abs(ours["start_accuracy"] - ours["accuracy"]) < 0.04
+    assert abs(ours["start_lsd_db"] - ours["lsd_db"]) < 0.3
+    assert ours["start_kl"] > 2 * ours["kl"]
+    assert 0.04 < ours["periodicity"] - ours["start_periodicity"] < 0.12
+    # "순진한 방법의 이천 배가 넘고 캐시의 열 배가 넘습니다"
+    naive, cached, student = (
+        ours[f"samples_per_second_{key}"] for key in ("naive", "cached", "student")
+    )
+    assert student > 2000 * naive and 10 * cached < student < 20 * cached and student > 8000

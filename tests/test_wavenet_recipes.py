@@ -72,6 +72,30 @@ def test_speech_recipe_in_miniature(pretend, monkeypatch):
     assert values["digit"] == list(range(10)) and len(values["mu_law_base64"]) == 10
 
 
+def test_the_digit_alone_in_miniature(pretend, tmp_path, monkeypatch):
+    assert command.RESULT_FILES["speech_by_digit"][0] is wavenet.speech_by_digit
+    tiny = {"crop": 256, "batch": 2, "warmup": 1, "together": 10}
+    monkeypatch.setattr(wavenet, "SPEECH", wavenet.SPEECH | tiny)
+    monkeypatch.setattr(wavenet, "UNFINISHED", tmp_path)
+    monkeypatch.setattr(wavenet, "DIGIT_ONLY", {"steps": (2, 2), "clips": 20})
+    asked = []
+
+    class Short(models.WaveNet):  # 20층을 두 층으로, 만드는 소리는 256표본만
+        def __init__(self, length, **kwargs):
+            super().__init__(length, **(kwargs | {"stacks": 1, "layers": 2, "channels": 2}))
+
+        def generate(self, n, length, y, *, generator):
+            asked.append(y)
+            made = super().generate(n, 256, y, generator=generator)
+            return torch.nn.functional.pad(made, (0, length - 256))
+
+    monkeypatch.setattr(models, "WaveNet", Short)
+    values = wavenet.speech_by_digit([0])
+    assert torch.equal(torch.cat(asked), torch.arange(20) % 10)
+    assert 0 <= values["accuracy"][0] <= 1 and values["loudness"][0] > 0
+    assert len(values["periodicity"]) == 1
+
+
 def test_the_balanced_loss_gives_every_sample_a_mean_gradient_of_its_own_error():
     """−log p의 평균 기울기는 (μ − x)/σ², 균형을 맞춘 것은 μ − x입니다. σ의 기울기도 σ²배로 같은 모양입니다."""
     torch.manual_seed(0)

@@ -74,6 +74,6 @@ def test_the_committed_cards_say_what_notebooks_09_and_10_say():
     assert wgan.MNIST["steps"] == 4000 and sngan.MNIST_SNGAN["steps"] == 5000
     assert sngan.MNIST_SNGAN["width"] == 32 and sngan.MNIST_SNGAN["d_steps"] == 2
     for metric in cards.values():
-        assert metric["frechet"] > metric["frechet_real_halves"]
+        assert metric["frechet"] > 20 * metric["frechet_real_halves"]
     for name in ("wgan_gp", "sngan"):
         assert cards[name]["rarest_digit"] > 0.01  # 무너지지 않았습니다

@@ -13,6 +13,8 @@ x̂은 학생의 소리, x는 같은 조건의 녹음, f는 따로 배운 분류
 - 파워와 지각 손실을 진짜 쪽의 크기로 나눕니다. 소리의 크기와 무관한 값이 되어 무게를 정하기 쉽습니다.
 - 논문의 φ는 |STFT|²의 시간 평균입니다. 다시 구현한 사람들은 |STFT|가 낫다고 적었습니다. 여기서는 |STFT|가 기본이고
   ``power=2``와 ``average=True``가 논문의 꼴입니다. 창의 길이는 하나가 아니라 여럿을 평균합니다.
+- ``log_power_loss``와 ``balanced``는 논문에 없습니다. 앞의 것은 여러 창의 로그 크기 손실(Yamamoto, Song, Kim, "Parallel
+  WaveGAN", ICASSP 2020, arXiv 1910.11480), 뒤의 것은 교사의 σ²을 곱한 KL입니다(``Distillation``).
 - 지각 손실의 분류기는 글자(음소)가 아니라 모음이나 숫자를 맞힙니다. 학생을 심사하는 분류기와는 **다른** 것이어야 합니다.
 """
 
@@ -52,6 +54,25 @@ def power_loss(
         if average:
             ours, theirs = ours.mean(2, keepdim=True), theirs.mean(2, keepdim=True)
         total = total + _relative(ours, theirs)
+    return total / len(windows)
+
+
+def log_power_loss(
+    x: Tensor, y: Tensor, *, windows: Sequence[tuple[int, int]] = WINDOWS, floor: float = 2.5e-3
+) -> Tensor:
+    """로그 크기의 차이 mean |log φ(x) − log φ(y)|, φ² = |STFT|² + ε². 소리 (B, T) → (B,), 단위 nats.
+
+    ``power_loss``는 큰 칸이 좌우하고, 이것은 조용한 칸과 높은 주파수도 같은 무게로 봅니다.
+    ε² = 3/8·n_fft·floor²은 표준편차가 floor인 흰 잡음의 |STFT|²의 평균입니다(한 창의 Σw² = 3n/8). 침묵의 로그를 막습니다.
+    """
+    _same_batch(x, y)
+    total = x.new_zeros(len(x))
+    for n_fft, hop in windows:
+        noise = 0.375 * n_fft * floor**2
+        ours, theirs = (
+            0.5 * (stft_magnitude(v, n_fft, hop).square() + noise).log() for v in (x, y)
+        )
+        total = total + (ours - theirs).abs().mean((1, 2))
     return total / len(windows)
 
 
@@ -137,11 +158,13 @@ class Distillation:
     closed_form  True이면 정규분포끼리의 닫힌 KL(``gaussian_kl``, 교사와 학생이 모두 정규분포일 때),
                  False이면 교차 엔트로피(시각마다 samples개로 어림) − 학생의 엔트로피
     entropy      학생의 엔트로피의 무게. 1이면 KL이고, 0이면 교사의 nats만 줄입니다(무너지는 것을 보이는 실험)
-    power, perceptual, contrastive  세 손실의 무게. 0이면 셈하지 않습니다. contrastive는 γ입니다
+    power, log_power, perceptual, contrastive  손실의 무게. 0이면 셈하지 않습니다. contrastive는 γ입니다
     features     지각 손실의 특징 함수(``Listener().features``)
     mismatch     y → 틀린 조건. 기본은 배치 안에서 서로 바꾸기(``mismatched``)
     regularise   닫힌 KL에 더하는 (log σ_교사 − log s)²의 무게 λ(ClariNet은 4)
     floor        닫힌 KL 안에서 log σ와 log s를 자르는 바닥(``gaussian_kl``)
+    balanced     True이면 닫힌 KL과 λ항에 시각마다 σ_교사²(상수로 보고, 평균이 1이 되게)을 곱합니다. μ의 기울기
+                 (μ − μ_교사)/σ²이 조용한 곳에서 몇백 배 커져 큰 소리를 배우지 못하는 것을 막습니다
 
     KL은 표본 하나(시각)마다의 nats로 재므로 신호의 길이와 무관합니다.
     """
@@ -155,13 +178,17 @@ class Distillation:
         kl: float = 1.0,
         entropy: float = 1.0,
         power: float = 0.0,
+        log_power: float = 0.0,
         perceptual: float = 0.0,
         contrastive: float = 0.0,
         features: Callable[[Tensor], Sequence[Tensor]] | None = None,
         mismatch: Callable = mismatched,
         regularise: float = 4.0,
         floor: float = -7.0,
+        balanced: bool = False,
     ):
+        if balanced and not closed_form:
+            raise ValueError("balanced는 닫힌 KL에만 씁니다. closed_form=True로 두세요.")
         if perceptual and features is None:
             raise ValueError(
                 "지각 손실에는 features가 있어야 합니다. Listener().features를 주세요."
@@ -169,6 +196,7 @@ class Distillation:
         self.teacher, self.closed_form, self.samples = freeze(teacher), closed_form, samples
         self.kl, self.entropy, self.power, self.perceptual = kl, entropy, power, perceptual
         self.contrastive, self.features, self.mismatch = contrastive, features, mismatch
+        self.log_power, self.balanced = log_power, balanced
         self.regularise, self.floor = regularise, floor
         self.last: dict[str, float] = {}  # 마지막으로 잰 항들. 곡선을 그릴 때 씁니다
 
@@ -180,7 +208,11 @@ class Distillation:
             kl = gaussian_kl(
                 sampled.mu, sampled.log_s, mean, log_sd, regularise=0.0, floor=self.floor
             )
-            return kl.mean(1), self.regularise * (log_sd - sampled.log_s).square().mean(1)
+            pull = self.regularise * (log_sd - sampled.log_s).square()
+            if self.balanced:
+                variance = (2 * log_sd.detach()).exp()
+                kl, pull = (v * variance / variance.mean() for v in (kl, pull))
+            return kl.mean(1), pull.mean(1)
         cross = cross_entropy_per_step(
             lambda v: self.teacher.log_prob_given(parameters, v),
             sampled.mu, sampled.log_s, self.samples, base=student.base,
@@ -202,6 +234,9 @@ class Distillation:
         if self.power:
             terms["파워"] = power_loss(sampled.x, x)
             total = total + self.power * terms["파워"]
+        if self.log_power:
+            terms["로그 파워"] = log_power_loss(sampled.x, x)
+            total = total + self.log_power * terms["로그 파워"]
         if self.perceptual:
             terms["지각"] = perceptual_loss(self.features, sampled.x, x)
             total = total + self.perceptual * terms["지각"]

@@ -13,12 +13,13 @@ from course_lib.parallel_wavenet.audio_losses import (
     Listener,
     contrastive_loss,
     gram,
+    log_power_loss,
     mismatched,
     perceptual_loss,
     power_loss,
 )
 from course_lib.parallel_wavenet.distillation import fingerprint, gaussian_kl
-from course_lib.parallel_wavenet.student import ParallelWaveNet
+from course_lib.parallel_wavenet.student import ParallelWaveNet, Sampled
 from course_lib.training import fit
 
 T = 600
@@ -79,9 +80,55 @@ def test_power_loss_in_time_sees_when_and_the_average_does_not():
     assert power_loss(sound, late, average=True).item() < 0.02
 
 
+def test_log_power_loss_weighs_quiet_as_loud_down_to_its_floor():
+    x = torch.randn(4, 2048, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert log_power_loss(x, -x).abs().max() == 0
+    for size in (1.0, 0.2):  # 크기와 무관하게 배수의 로그만 봅니다
+        torch.testing.assert_close(
+            log_power_loss(size * x, 3 * size * x),
+            torch.full((4,), math.log(3), dtype=x.dtype),
+            atol=2e-3, rtol=0,
+        )  # fmt: skip
+    # 바닥과 같은 크기의 잡음: |X|²/ε² ~ Exp(1)이므로 E ½ log(1 + |X|²/ε²) = ½ e E₁(1) = 0.298
+    for floor in (0.01, 0.5):
+        noise = log_power_loss(floor * x, 0 * x, floor=floor)
+        assert noise.mean().item() == pytest.approx(0.298, abs=0.02)
+    with pytest.raises(ValueError, match="모양"):
+        log_power_loss(x, x[:, 1:])
+
+
+def test_balanced_divergence_moves_the_mean_by_its_own_error_at_every_step():
+    generator = torch.Generator().manual_seed(0)
+    mean, log_sd = torch.randn(2, 3, T, generator=generator, dtype=torch.float64)
+    log_sd = 2 * log_sd - 2  # σ가 e^±4배까지 다릅니다
+    mu, log_s = torch.randn(2, 3, T, generator=generator, dtype=torch.float64).requires_grad_()
+
+    class Given(nn.Module):
+        def parameters_at(self, x, y=None):
+            return torch.stack([mean, log_sd], 1)
+
+    student, _ = pair()
+    sampled = Sampled(mu, mu, log_s, mu.sum(1))
+    slopes = {}
+    for balanced in (False, True):
+        loss = Distillation(Given(), balanced=balanced, floor=-30.0)
+        kl, pull = loss.divergence(student, sampled, None)
+        slopes[balanced] = torch.autograd.grad(kl.sum(), mu, retain_graph=True)[0] * T
+        (pulled,) = torch.autograd.grad(pull.sum(), log_s)
+        want = 8 * (log_s - log_sd) / T
+        if balanced:
+            want = want * (2 * log_sd).exp() / (2 * log_sd).exp().mean()
+        torch.testing.assert_close(pulled, want.detach())
+    torch.testing.assert_close(slopes[False], ((mu - mean) * (-2 * log_sd).exp()).detach())
+    even = (mu - mean).detach() / (2 * log_sd).exp().mean()
+    torch.testing.assert_close(slopes[True], even)
+    with pytest.raises(ValueError, match="closed_form"):
+        Distillation(Given(), balanced=True, closed_form=False)
+
+
 def test_losses_have_finite_gradients_that_lower_them():
     listener = Listener().eval()
-    for loss in (power_loss, lambda a, b: perceptual_loss(listener.features, a, b)):
+    for loss in (power_loss, log_power_loss, lambda a, b: perceptual_loss(listener.features, a, b)):
         y = vowels(2).x
         x = (
             0.1 * torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
@@ -180,6 +227,7 @@ def test_contrastive_distillation_matches_its_formula_and_adds_the_parts():
         teacher,
         kl=0.5,
         power=2.0,
+        log_power=0.7,
         perceptual=3.0,
         contrastive=0.3,
         features=listener.features,
@@ -198,8 +246,10 @@ def test_contrastive_distillation_matches_its_formula_and_adds_the_parts():
     torch.testing.assert_close(terms["KL"], kl)
     torch.testing.assert_close(terms["다른 조건의 KL"], other)
     want = 0.5 * (kl - 0.3 * other) + 2 * terms["파워"] + 3 * terms["지각"]
+    want = want + 0.7 * terms["로그 파워"]
     torch.testing.assert_close(terms["합"], want)
     torch.testing.assert_close(terms["파워"], power_loss(sampled.x, x).mean())
+    torch.testing.assert_close(terms["로그 파워"], log_power_loss(sampled.x, x).mean())
     entropy = sampled.log_s.mean() + 0.5 * math.log(2 * math.pi * math.e)
     torch.testing.assert_close(terms["엔트로피"], entropy)
     torch.testing.assert_close(terms["교차 엔트로피"] - terms["엔트로피"], terms["KL"])
