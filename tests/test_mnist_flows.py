@@ -27,6 +27,11 @@ def pretend(tmp_path, monkeypatch):
     monkeypatch.setattr(mnist_flows, "MAF", mnist_flows.MAF | few | {"model": small})
     small = {"couplings": 4, "hidden": (8,)}
     monkeypatch.setattr(mnist_flows, "NICE", mnist_flows.NICE | few | {"model": small})
+    small = {"layers": 2, "anchors": 5, "reflections": 2}
+    small = few | {"start_points": 20, "model": small}
+    monkeypatch.setattr(mnist_flows, "GAUSSIANIZATION", mnist_flows.GAUSSIANIZATION | small)
+    small = few | {"model": {"layers": 2, "latent": 1, "squeeze_after": [1]}}
+    monkeypatch.setattr(mnist_flows, "MINTNET", mnist_flows.MINTNET | small)
     saved = {}
 
     def save(model, name, card, *, measure, half):
@@ -38,7 +43,7 @@ def pretend(tmp_path, monkeypatch):
 
 
 def test_recipes_in_miniature(pretend):
-    for name in ("maf", "nice"):
+    for name in ("maf", "nice", "gaussianization_flow", "mintnet"):
         card = command.CHECKPOINTS[name](name)
         assert card["half"] and {"bits_per_dim", "validation_bits_per_dim"} <= set(card["metric"])
         assert 5 < card["metric"]["bits_per_dim"] < 20  # 고른 잡음 그림: 정확히 8이 한계
@@ -53,6 +58,8 @@ def test_scores_agree_with_a_density_that_is_known():
     images = images.to(torch.uint8)
 
     class Uniform:
+        event_shape = (1, 28, 28)
+
         def log_prob(self, x):
             return torch.zeros(len(x))
 
