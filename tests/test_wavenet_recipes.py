@@ -202,3 +202,10 @@ def test_the_speech_teacher_says_what_notebook_16_says():
     assert metric["lsd_db"] < metric["lsd_other_db"] < metric["plain_lsd_db"]
     assert 0.5 < metric["periodicity"] / metric["real_periodicity"] < 0.6
     assert sum(a == b for a, b in zip(values["digit"], values["read"], strict=True)) == 8
+
+
+def test_the_digit_alone_says_what_notebook_16_says():
+    values = results.load_result("speech_by_digit")["values"]
+    assert values["accuracy"] == [0.16] and values["settings"]["clips"] == 100
+    assert sum(values["settings"]["steps"]) == 1600
+    assert models.speech_wavenet().receptive_field / 8000 == pytest.approx(0.25, abs=0.01)
