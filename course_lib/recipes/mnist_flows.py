@@ -183,7 +183,7 @@ def nice(name: str) -> dict:
 
 
 def gaussianization_flow(name: str) -> dict:
-    """MNIST의 가우스화 플로우를 학습해 저장합니다. 논문에는 MNIST의 값이 없습니다."""
+    """MNIST의 가우스화 플로우를 학습해 저장합니다. 논문의 MNIST 값은 확인하지 못했습니다."""
     from course_lib.checkpoints import save_checkpoint
     from course_lib.datasets.mnist import load_mnist
 
