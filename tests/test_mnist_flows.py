@@ -1,5 +1,6 @@
 """MNIST 플로우의 조리법: 작은 설정으로 끝까지 돌고, 단위가 맞습니다."""
 
+import json
 import math
 
 import pytest
@@ -11,6 +12,7 @@ from course_lib.datasets import mnist
 from course_lib.flows.maf import MAF
 from course_lib.recipes import __main__ as command
 from course_lib.recipes import mnist_flows
+from course_lib.recipes.results import DATA
 from course_lib.units import LogitPreprocess
 
 
@@ -80,3 +82,17 @@ def test_logit_space_is_what_the_inner_flow_gives():
         expected = float(inner.log_prob(z).double().mean())
     found = mnist_flows.scores(whole, images, alpha=1e-6)["log_p_in_logit_space"]
     assert math.isclose(found, expected, rel_tol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gaussianization_flow", "mintnet"])
+def test_the_cards_say_what_notebook_15_says(name):
+    metric = json.loads((DATA / "checkpoints" / f"{name}.json").read_text("utf-8"))["metric"]
+    text = (DATA.parent / "notebooks" / "15_mintnet_gaussianization.ipynb").read_text("utf-8")
+    assert f"{metric['bits_per_dim']:.2f}(체크포인트 `{name}`" in text
+    assert abs(metric["bits_per_dim"] - metric["validation_bits_per_dim"]) < 0.05
+    maf = json.loads((DATA / "checkpoints" / "maf.json").read_text("utf-8"))["metric"]
+    assert (
+        metric["bits_per_dim"] < maf["bits_per_dim"] - 0.1
+    )  # "둘 다 MAF(1.80)보다 낮은"
+    settings = {"gaussianization_flow": mnist_flows.GAUSSIANIZATION, "mintnet": mnist_flows.MINTNET}
+    assert settings[name]["epochs"] == mnist_flows.MAF["epochs"] // 15 == 2
