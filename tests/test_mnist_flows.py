@@ -91,8 +91,14 @@ def test_the_cards_say_what_notebook_15_says(name):
     assert f"{metric['bits_per_dim']:.2f}(체크포인트 `{name}`" in text
     assert abs(metric["bits_per_dim"] - metric["validation_bits_per_dim"]) < 0.05
     maf = json.loads((DATA / "checkpoints" / "maf.json").read_text("utf-8"))["metric"]
-    assert (
-        metric["bits_per_dim"] < maf["bits_per_dim"] - 0.1
-    )  # "둘 다 MAF(1.80)보다 낮은"
+    assert metric["bits_per_dim"] < maf["bits_per_dim"] - 0.1  # "둘 다 MAF(1.80)보다 낮은"
     settings = {"gaussianization_flow": mnist_flows.GAUSSIANIZATION, "mintnet": mnist_flows.MINTNET}
     assert settings[name]["epochs"] == mnist_flows.MAF["epochs"] // 15 == 2
+
+
+def test_the_card_of_nice_says_what_notebook_13_says():
+    metric = json.loads((DATA / "checkpoints" / "nice.json").read_text("utf-8"))["metric"]
+    text = (DATA.parent / "notebooks" / "13_nice_realnvp.ipynb").read_text("utf-8")
+    assert f"{metric['log_p']:.1f} nats(= {metric['bits_per_dim']:.2f} 차원당 비트)" in text
+    assert metric["bits_per_dim"] == pytest.approx(8 - metric["log_p"] / 784 / math.log(2))
+    assert abs(metric["bits_per_dim"] - metric["validation_bits_per_dim"]) < 0.05
