@@ -102,3 +102,6 @@ def test_the_card_of_nice_says_what_notebook_13_says():
     assert f"{metric['log_p']:.1f} nats(= {metric['bits_per_dim']:.2f} 차원당 비트)" in text
     assert metric["bits_per_dim"] == pytest.approx(8 - metric["log_p"] / 784 / math.log(2))
     assert abs(metric["bits_per_dim"] - metric["validation_bits_per_dim"]) < 0.05
+    # "은닉층의 너비가 논문의 5분의 2, 에폭이 25분의 1입니다"(논문 1000, 1500)
+    assert set(mnist_flows.NICE["model"]["hidden"]) == {1000 * 2 // 5}
+    assert mnist_flows.NICE["epochs"] == 1500 // 25 and metric["log_p"] < 1900
