@@ -49,12 +49,21 @@ def folders(tmp_path, monkeypatch):
 
 
 def test_the_infogan_recipe_tries_seeds_and_writes_what_it_saw(folders, monkeypatch):
-    small = {"seeds": [0, 1], "steps": 2, "more": 2, "batch": 8, "hidden": 8, "samples": 1000}
+    small = {
+        "seeds": [3, 4],
+        "screen": 1,
+        "steps": 2,
+        "more": 2,
+        "batch": 8,
+        "hidden": 8,
+        "samples": 1000,
+    }
     monkeypatch.setattr(recipes, "INFOGAN", recipes.INFOGAN | small)
     assert command.main(["infogan"]) == 0
     card = json.loads((folders / "infogan.json").read_text(encoding="utf-8"))
-    errors = {s: v["class_error_train_10000"] for s, v in card["seeds"].items()}
-    assert set(errors) == {"0", "1"} and card["seed"] == int(min(errors, key=errors.get))
+    errors = {s: v["class_error_train_10000"] for s, v in card["seeds"].items() if v["steps"] == 1}
+    assert set(errors) == {"3", "4"} and card["seed"] == int(min(errors, key=errors.get))
+    assert card["seeds_tried"] == [0, 1, 2, 3, 4]  # 먼저 끝까지 배워 본 시드도 카드에 남습니다
     assert card["seeds_collapsed"] == sum(v["collapsed"] for v in card["seeds"].values())
     metric = card["metric"]
     assert 0 <= metric["class_error_test"] <= 0.9 and metric["information_discrete_nats"] < 2.31

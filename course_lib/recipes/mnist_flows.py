@@ -1,4 +1,4 @@
-"""13–15장의 체크포인트: MNIST의 MAF, NICE, 가우스화 플로우, MintNet. 단위는 차원당 비트와 nats이고 역양자화는 (k + u)/256입니다."""
+"""13–15장의 체크포인트: MNIST의 MAF, NICE, RealNVP, 가우스화 플로우, MintNet. 단위는 차원당 비트와 nats이고 역양자화는 (k + u)/256입니다."""
 
 import functools
 import time
@@ -25,6 +25,15 @@ NICE = {
     "batch": 200,
     "epochs": 60,
     "lr": 1e-3,
+    "warmup": 100,
+    "weight_decay": 0.0,
+}
+REALNVP = {  # 논문의 이미지 모델은 특징 지도 32 또는 64개, 잔차 블록 4 또는 8개
+    "model": {"scales": 3, "width": 16, "blocks": 2},
+    "alpha": 0.05,
+    "batch": 64,
+    "epochs": 6,
+    "lr": 2e-3,
     "warmup": 100,
     "weight_decay": 0.0,
 }
@@ -63,6 +72,15 @@ def nice_model():
     from course_lib.flows.nice import NICE as Model
 
     return Model(784, **NICE["model"])
+
+
+def realnvp_model():
+    """체크포인트 ``realnvp``의 구조. [0, 1]로 역양자화한 그림 (B, 1, 28, 28)을 받습니다."""
+    from course_lib.flows.realnvp import ImageRealNVP
+    from course_lib.units import LogitPreprocess
+
+    preprocess = LogitPreprocess(REALNVP["alpha"])
+    return ImageRealNVP((1, 28, 28), **REALNVP["model"], preprocess=preprocess)
 
 
 def gaussianization_model():
@@ -182,6 +200,17 @@ def nice(name: str) -> dict:
     return save_checkpoint(model, name, flow_card(name, hours), measure=measured(), half=True)
 
 
+def realnvp(name: str) -> dict:
+    """MNIST의 다중 스케일 RealNVP를 학습해 저장합니다. 논문에는 MNIST의 값이 없습니다."""
+    from course_lib.checkpoints import save_checkpoint
+
+    torch.manual_seed(0)
+    model = realnvp_model().to(memory_format=torch.channels_last)
+    hours = train_flow(name, model, REALNVP)
+    measure = measured(REALNVP["alpha"])
+    return save_checkpoint(model, name, flow_card(name, hours), measure=measure, half=True)
+
+
 def gaussianization_flow(name: str) -> dict:
     """MNIST의 가우스화 플로우를 학습해 저장합니다. 논문의 MNIST 값은 확인하지 못했습니다."""
     from course_lib.checkpoints import save_checkpoint
@@ -210,6 +239,7 @@ def mintnet(name: str) -> dict:
 CHECKPOINTS = {
     "maf": maf,
     "nice": nice,
+    "realnvp": realnvp,
     "gaussianization_flow": gaussianization_flow,
     "mintnet": mintnet,
 }
