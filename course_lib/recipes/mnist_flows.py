@@ -32,7 +32,7 @@ REALNVP = {  # 논문의 이미지 모델은 특징 지도 32 또는 64개, 잔�
     "model": {"scales": 3, "width": 16, "blocks": 2},
     "alpha": 0.05,
     "batch": 64,
-    "epochs": 6,
+    "epochs": 5,
     "lr": 2e-3,
     "warmup": 100,
     "weight_decay": 0.0,

@@ -12,10 +12,10 @@ GATED = {
     "epochs": 10,
     "lr": 3e-3,
 }
-PLAIN = {"model": {"width": 32, "layers": 8}, "epochs": 8, "lr": 2e-3}
+PLAIN = {"model": {"width": 32, "layers": 8}, "epochs": 7, "lr": 2e-3}
 PP = {
     "model": {"mixtures": 5, "width": 32, "scales": 3, "blocks": 2},
-    "epochs": 3,
+    "epochs": 2,
     "lr": 1e-3,
 }
 WARMUP = 200  # 학습률을 곧게 올리는 단계 수
