@@ -442,3 +442,23 @@ def test_at_most_two_committed_versions():
     if counted is None:
         pytest.skip("git 저장소가 아니어서 커밋된 판의 수를 셀 수 없습니다.")
     assert {name: n for name, n in counted.items() if n > 2} == {}
+
+
+def _chapters() -> dict[str, str]:
+    """체크포인트 → 장부의 '왜' 칸이 가리키는 첫 노트북의 번호. 카드가 있는 것만."""
+    ledger = (checkpoints.CHECKPOINTS / "LEDGER.md").read_text(encoding="utf-8")
+    found = dict(re.findall(r"^\| `(\w+)` \|[^|]*\| (\d\d)", ledger, re.MULTILINE))
+    return {n: c for n, c in found.items() if (checkpoints.CHECKPOINTS / f"{n}.json").exists()}
+
+
+@pytest.mark.parametrize("name", _chapters())
+def test_the_notebook_says_how_long_the_checkpoint_took(name):
+    card = json.loads((checkpoints.CHECKPOINTS / f"{name}.json").read_text(encoding="utf-8"))
+    (path,) = (checkpoints.CHECKPOINTS.parents[1] / "notebooks").glob(f"{_chapters()[name]}_*.ipynb")
+    (said,) = re.findall(r"\*\*든 시간\.\*\*[^\"]*", path.read_text(encoding="utf-8"))
+    cores = "(두 코어)" if "스레드 2개" in card["hardware"] else ""
+    assert f"`{name}` {round(60 * card['hours'])}분{cores}" in said
+
+
+def test_every_checkpoint_has_a_chapter():
+    assert set(_chapters()) == {p.stem for p in checkpoints.CHECKPOINTS.glob("*.json")}

@@ -29,6 +29,8 @@ def pretend(tmp_path, monkeypatch):
     monkeypatch.setattr(mnist_flows, "MAF", mnist_flows.MAF | few | {"model": small})
     small = {"couplings": 4, "hidden": (8,)}
     monkeypatch.setattr(mnist_flows, "NICE", mnist_flows.NICE | few | {"model": small})
+    small = {"scales": 2, "width": 4, "blocks": 1}
+    monkeypatch.setattr(mnist_flows, "REALNVP", mnist_flows.REALNVP | few | {"model": small})
     small = {"layers": 2, "anchors": 5, "reflections": 2}
     small = few | {"start_points": 20, "model": small}
     monkeypatch.setattr(mnist_flows, "GAUSSIANIZATION", mnist_flows.GAUSSIANIZATION | small)
@@ -45,7 +47,7 @@ def pretend(tmp_path, monkeypatch):
 
 
 def test_recipes_in_miniature(pretend):
-    for name in ("maf", "nice", "gaussianization_flow", "mintnet"):
+    for name in ("maf", "nice", "realnvp", "gaussianization_flow", "mintnet"):
         card = command.CHECKPOINTS[name](name)
         assert card["half"] and {"bits_per_dim", "validation_bits_per_dim"} <= set(card["metric"])
         assert 5 < card["metric"]["bits_per_dim"] < 20  # 고른 잡음 그림: 정확히 8이 한계
@@ -105,3 +107,13 @@ def test_the_card_of_nice_says_what_notebook_13_says():
     # "은닉층의 너비가 논문의 5분의 2, 에폭이 25분의 1입니다"(논문 1000, 1500)
     assert set(mnist_flows.NICE["model"]["hidden"]) == {1000 * 2 // 5}
     assert mnist_flows.NICE["epochs"] == 1500 // 25 and metric["log_p"] < 1900
+
+
+def test_the_card_of_realnvp_says_what_notebook_13_says():
+    card = json.loads((DATA / "checkpoints" / "realnvp.json").read_text("utf-8"))
+    metric, settings = card["metric"], mnist_flows.REALNVP
+    text = (DATA.parent / "notebooks" / "13_nice_realnvp.ipynb").read_text("utf-8")
+    assert f"{metric['bits_per_dim']:.2f} 차원당 비트. 체크포인트 `realnvp`" in text
+    about = f"스케일 {settings['model']['scales']}개, 특징 지도 {settings['model']['width']}개"
+    assert f"{about}, {settings['epochs']} 에폭({card['hours']:.1f}시간)" in text
+    assert abs(metric["bits_per_dim"] - metric["validation_bits_per_dim"]) < 0.05

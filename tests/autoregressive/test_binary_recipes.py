@@ -1,6 +1,7 @@
 """NADE와 MADE 체크포인트의 조리법을 지어낸 이미지로 작게 돌립니다."""
 
 import functools
+import json
 
 import pytest
 import torch
@@ -80,3 +81,16 @@ def test_the_real_sizes_fit_the_limit():
         state = autoregressive.build(name).state_dict().values()
         stored = sum(t.numel() * (2 if t.is_floating_point() else t.element_size()) for t in state)
         assert stored < checkpoints.MAX_BYTES - 10_000
+
+
+def test_the_cards_say_what_notebook_02_says():
+    text = (results.DATA.parent / "notebooks" / "02_autoregressive_models.ipynb").read_text("utf-8")
+    nll = {
+        name: json.loads((results.DATA / "checkpoints" / f"{name}.json").read_text("utf-8"))[
+            "metric"
+        ]["nll_10000"]
+        for name in autoregressive.BINARY
+    }
+    assert f"| {nll['nade']:.2f} / {nll['made']:.2f} |" in text
+    for name, settings in autoregressive.BINARY.items():
+        assert f"`{name}`({settings['epochs']} 에폭)" in text

@@ -95,3 +95,21 @@ def test_committed_benchmark_meets_its_goals():
     assert train["Gated PixelCNN"]["median_ms"] <= 3.6 * train["PixelCNN"]["median_ms"]
     assert sample["naive_s_extrapolated"] >= 10 * sample["cached_s"]
     assert sample["same_samples_float64"] is True
+
+
+def test_the_cards_say_what_notebook_04_says():
+    text = (results.DATA.parent / "notebooks" / "04_pixelcnn.ipynb").read_text("utf-8")
+    cards = {
+        name: json.loads((results.DATA / "checkpoints" / f"{name}.json").read_text("utf-8"))
+        for name in pixel_cnn.CHECKPOINTS
+    }
+    plain, gated, pp = (cards[name]["metric"] for name in pixel_cnn.CHECKPOINTS)
+    assert f"{plain['nll_10000']:.2f} ± {plain['nll_standard_error']:.2f} nats" in text
+    assert f"{gated['nll_2000']:.2f} nats. 레이블을 주면 {gated['nll_given_label_10000']:.2f}" in text
+    assert f"{pp['bits_per_dim_10000']:.3f} ± {pp['standard_error']:.3f} bits/dim" in text
+    for settings, card in zip(
+        (pixel_cnn.PLAIN, pixel_cnn.GATED, pixel_cnn.PP), cards.values(), strict=True
+    ):
+        assert f"{settings['epochs']} 에폭, {card['hours']:.1f}시간" in text
+    # 레이블이 줄 수 있는 정보는 많아야 log 10 nats입니다
+    assert 0 < gated["nll_2000"] - gated["nll_given_label_2000"] < math.log(10)

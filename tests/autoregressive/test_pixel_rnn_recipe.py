@@ -8,6 +8,7 @@ import torch
 from course_lib import checkpoints
 from course_lib.datasets import mnist
 from course_lib.recipes import pixel_rnn
+from course_lib.recipes.results import DATA
 
 
 @pytest.fixture
@@ -46,3 +47,14 @@ def test_shipped_sizes_fit_the_limit():
     """반정밀도로 8 MB를 넘지 않고, 노트북이 build로 같은 모델을 만듭니다."""
     for name in pixel_rnn.BINARY:
         assert sum(p.numel() for p in pixel_rnn.build(name).parameters()) * 2 < 8e6
+
+
+@pytest.mark.parametrize("name", list(pixel_rnn.BINARY))
+def test_the_cards_say_what_notebook_03_says(name):
+    text = (DATA.parent / "notebooks" / "03_pixelrnn.ipynb").read_text("utf-8")
+    card = json.loads((DATA / "checkpoints" / f"{name}.json").read_text("utf-8"))
+    metric, settings = card["metric"], pixel_rnn.BINARY[name]
+    value = f"{metric['nll_10000']:.2f} ± {metric['nll_standard_error']:.2f}"
+    model = f"{settings['model']['depth']}층 $h={settings['model']['hidden']}$"
+    assert f"`{name}`, {model} | {value} | {settings['epochs']} 에폭, " in text
+    assert f"에폭, {card['hours']:.1f}시간" in text
