@@ -217,6 +217,8 @@ def infogan(name: str) -> dict:
     gan = _new_infogan(best)
     for _ in _infogan_training(gan, name, best, INFOGAN["steps"], "constant", f"{name}_{best}"):
         pass
+    found = _screened(gan.eval())["class_error_train_10000"]
+    tried[best]["class_error_train_10000_before_more"] = found
     for _ in _infogan_training(gan, name, best, INFOGAN["more"], "cosine", f"{name}_{best}_more"):
         pass
     seeds = EARLIER | {str(s): v | {"steps": INFOGAN["screen"]} for s, v in tried.items()}
@@ -243,11 +245,10 @@ def _screened(gan) -> dict:
 
     images, labels = load_mnist("train")
     counts = torch.bincount(_classes(_draw(gan, INFOGAN["samples"])), minlength=10)
-    found = {
+    return {
         "class_error_train_10000": class_error(gan, images[:10_000], labels[:10_000]),
         "collapsed": int((counts < 0.01 * INFOGAN["samples"]).any()),  # 1 %도 안 되는 숫자가 있으면
     }
-    return found
 
 
 def _infogan_training(gan, name: str, seed: int, steps: int, schedule: str, state: str):
