@@ -441,7 +441,7 @@ PAPER: dict[str, tuple[str, str]] = {
     "diagonal_bilstm": ("NLL 80.75(고정 이진화, 1층 h = 32)", "van den Oord 외, 2016 (2차 자료)"),
     "nade": ("NLL 88.33(고정 이진화)", "Larochelle, Murray, 2011 (2차 자료)"),
     "made": ("NLL 86.64(고정 이진화, 마스크 32벌)", "Germain 외, 2015 (2차 자료)"),
-    "nice": ("평균 log p 1980.50", "Dinh 외, 2014 ([0, 1] 화소)"),
+    "nice": ("평균 log p 1980.50 = 4.36 bits/dim", "Dinh 외, 2014 ([0, 1] 화소)"),
     "realnvp": ("1.06 bits/dim", "Glow 등이 옮긴 값 (2차 자료)"),
     "maf": ("−1300.5 nats(logit 공간), 1.89 bits/dim", "Papamakarios 외, 2017 (2차 자료)"),
     "mintnet": ("0.98 bits/dim", "Song 외, 2019"),
