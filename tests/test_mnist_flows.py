@@ -8,6 +8,7 @@ import torch
 
 from course_lib import checkpoints
 from course_lib.base import standard_normal
+from course_lib.classifier import mnist_classifier
 from course_lib.datasets import mnist
 from course_lib.flows.maf import MAF
 from course_lib.recipes import __main__ as command
@@ -117,3 +118,19 @@ def test_the_card_of_realnvp_says_what_notebook_13_says():
     about = f"스케일 {settings['model']['scales']}개, 특징 지도 {settings['model']['width']}개"
     assert f"{about}, {settings['epochs']} 에폭" in text
     assert abs(metric["bits_per_dim"] - metric["validation_bits_per_dim"]) < 0.05
+
+
+def test_the_late_latents_of_realnvp_choose_the_digit():
+    """노트북 13의 그림: 앞의 588개를 새로 뽑으면 같은 숫자, 뒤의 196개를 새로 뽑으면 다른 숫자입니다."""
+    model = mnist_flows.realnvp_model().eval()
+    checkpoints.load_checkpoint("realnvp", model)
+    judge = mnist_classifier().eval()
+    checkpoints.load_checkpoint("mnist_classifier", judge)
+    torch.manual_seed(1)
+    z, again = torch.randn(200, 784), torch.randn(200, 784)
+    early = torch.cat([again[:, :588], z[:, 588:]], 1)
+    late = torch.cat([z[:, :588], again[:, 588:]], 1)
+    with torch.no_grad():
+        seen = [judge(model.flow(v)[0].clamp(0, 1)).argmax(1) for v in (z, early, late)]
+    assert (seen[0] == seen[1]).float().mean() > 0.6  # "열에 일곱"
+    assert (seen[0] == seen[2]).float().mean() < 0.25  # 우연이면 0.1쯤
