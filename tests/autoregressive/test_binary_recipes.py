@@ -94,3 +94,4 @@ def test_the_cards_say_what_notebook_02_says():
     assert f"| {nll['nade']:.2f} / {nll['made']:.2f} |" in text
     for name, settings in autoregressive.BINARY.items():
         assert f"`{name}`({settings['epochs']} 에폭)" in text
+    assert nll["nade"] < nll["made"]  # "NADE보다 못합니다"

@@ -114,3 +114,9 @@ def test_the_cards_say_what_notebook_04_says():
         assert re.search(rf"\| `{name}`.*\| {settings['epochs']} 에폭 \|", text)
     # 레이블이 줄 수 있는 정보는 많아야 log 10 nats입니다
     assert 0 < gated["nll_2000"] - gated["nll_given_label_2000"] < math.log(10)
+    lost = gated["nll_2000"] - gated["nll_given_label_2000"]
+    assert f"{gated['nll_given_label_2000']:.2f}으로 {lost:.2f} nats 낮아지고" in text
+    # "매개변수와 학습 시간이 Gated PixelCNN의 절반이 안 되고", "일흔 배 남짓"
+    for field in ("parameters", "hours"):
+        assert cards["pixel_cnn"][field] < 0.5 * cards["gated_pixelcnn"][field]
+    assert 70 < results.load_result("benchmark_pixelcnn")["values"]["ratios"]["naive_over_cached"] < 80
